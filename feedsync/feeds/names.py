@@ -1,0 +1,68 @@
+"""Identifiers, paths and URLs of everything published. They follow from the key or value alone and never change."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from feedsync.text import digest
+
+if TYPE_CHECKING:
+    from feedsync.model import Site
+
+ATOM_TYPE = "application/atom+xml"
+
+ALL_ATOM = "all.atom"
+INDEX = "index.html"
+CATEGORY_FOLDER = "category"
+ARTICLE_FOLDER = "article"
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
+_MAX_PLAIN = 120
+_MAX_PREFIX = 40
+
+
+def slug(value: str) -> str:
+    """A safe file name for any value, on any disk: the value itself when it is one already.
+
+    Any other value gives what is ASCII in it, an underscore, and a digest of the whole. A plain value never
+    holds an underscore, so the two kinds cannot meet; two different values share a digest once in 2**64.
+    """
+    if len(value) <= _MAX_PLAIN and _PLAIN.fullmatch(value):
+        return value
+    ascii_part = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:_MAX_PREFIX].strip("-")
+    return f"{ascii_part or 'c'}_{digest(value).hex()[:16]}"
+
+
+def article_id(site: Site, key: str) -> str:
+    """The `tag:` URI (RFC 4151) of an article: no URL, title or date takes part, so nothing can change it."""
+    return f"tag:{site.authority}:article/{key}"
+
+
+def feed_id(site: Site, name: str) -> str:
+    """The `tag:` URI of a feed; `name` is `all` or `category/<slug>`."""
+    return f"tag:{site.authority}:feed/{name}"
+
+
+def article_path(key: str) -> str:
+    return f"{ARTICLE_FOLDER}/{key}.html"
+
+
+def category_path(value: str, extension: str) -> str:
+    return f"{CATEGORY_FOLDER}/{slug(value)}.{extension}"
+
+
+def url(site: Site, path: str) -> str:
+    """The absolute URL of a published path."""
+    return f"{site.base_url.rstrip('/')}/{path}"
+
+
+def label(category: str, suggested: str, configured: dict[str, str]) -> str:
+    """What people read for a category: configured, else the tag of its posts less one final 新闻, else the value."""
+    chosen = configured.get(category) or suggested.removesuffix("新闻").strip() or suggested or category
+    return chosen.replace(",", "，")
+
+
+def aliases(key: str) -> list[str]:
+    """The spellings of an infoCode by which an article is known."""
+    return [f"NW{key}", key] if key.isdigit() else [key]

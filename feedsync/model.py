@@ -1,0 +1,237 @@
+"""Domain types: what a document is, what it says, and what becomes of it. Standard library only.
+
+Instants are aware datetimes in UTC. All types are immutable values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY_DIGITS = 18
+"""An infoCode is `NW` and this many digits: YYYYMMDD and a ten-digit running counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One piece of input, as a source hands it over.
+
+    `location` is unique within the source (for files: the path below the folder); `name` is its last part.
+    """
+
+    source: str
+    location: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Title:
+    """Plain text on one line, never empty. `given` is false when it was taken from the text for want of one."""
+
+    given: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Body:
+    """The measure of a cleaned text; the HTML itself travels beside it, found by `digest`.
+
+    Field order is the total order by which the richer of two bodies wins: more characters of text, then
+    more images, then more markup, then the greater digest (arbitrary, but the same on every machine).
+    """
+
+    length: int
+    images: int
+    size: int
+    digest: bytes
+    text_digest: bytes = field(compare=False)
+
+    @property
+    def empty(self) -> bool:
+        return not self.length and not self.images
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A publication time in UTC; not `exact` when only the day is known (midnight of the site's zone)."""
+
+    at: datetime
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Credit:
+    """The outlet (the medium that published) and how sure we are of it."""
+
+    rank: int
+    outlet: str
+
+    TAG = 1  # from the tag of a post that came from a list of that outlet
+    DIGEST = 2  # from the bracket that ends a digest or flash
+    LINE = 3  # from a credit line or a field that names it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Category:
+    """A category value as found in documents, with the label its document suggests ("" when none)."""
+
+    term: str
+    label: str = ""
+
+
+class Role(str, Enum):
+    """What a symbol is to an article."""
+
+    MENTION = "mention"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Symbol:
+    """A stock or board: EastMoney market number and code (`1.601628`, `90.BK0493`)."""
+
+    market: str
+    code: str
+    role: Role
+    name: str = ""
+
+    @property
+    def value(self) -> str:
+        return f"{self.market}.{self.code}"
+
+
+def unite_symbols(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    """One symbol per value, sorted: the subject wins over the mention, a name over none, the lesser name."""
+    united: dict[str, Symbol] = {}
+    for symbol in symbols:
+        sofar = united.setdefault(symbol.value, symbol)
+        role = Role.SUBJECT if Role.SUBJECT in (sofar.role, symbol.role) else Role.MENTION
+        name = min(filter(None, (sofar.name, symbol.name)), default="")
+        united[symbol.value] = Symbol(symbol.market, symbol.code, role, name)
+    return tuple(sorted(united.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """What one document says of an article, and equally what all its documents say together.
+
+    `key` is the identity; everything else may be united with what other documents say (`plan.merge`).
+    Tuples are sorted and free of repeats.
+    """
+
+    key: str
+    title: Title
+    body: Body
+    published: Moment
+    credit: Credit | None = None
+    summary: str = ""
+    urls: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = ()
+    tags: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """A half-published copy: neither title nor time of day. It waits for a better one."""
+        return not self.title.given and not self.published.exact
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """An article as read from one document, with its clean HTML and remarks worth a log line."""
+
+    article: Article
+    html: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a document was found: the name of its source and its location there."""
+
+    source: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An article as the store holds it, with what each of its documents says."""
+
+    article: Article
+    arrived: datetime
+    revised: datetime | None
+    documents: dict[Origin, Article]
+
+    @property
+    def published(self) -> datetime:
+        """As shown to readers: never later than the arrival."""
+        return min(self.article.published.at, self.arrived)
+
+    @property
+    def updated(self) -> datetime:
+        """When the meaning last changed: the publication unless a later pass brought a revision."""
+        return max(self.revised, self.published) if self.revised else self.published
+
+
+class Outcome(str, Enum):
+    """What became of one document in a run."""
+
+    NEW = "new"
+    REVISED = "revised"
+    MERGED = "merged"
+    UNCHANGED = "unchanged"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A parsed document that is new or differs from its last reading."""
+
+    origin: Origin
+    parsed: Parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to write for one article: its new state and whether its meaning changed."""
+
+    before: Known | None
+    after: Known
+    revision: bool
+    bodies: dict[bytes, str]
+    outcomes: dict[Origin, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Who publishes: the facts every identifier and link is built from."""
+
+    title: str
+    base_url: str
+    authority: str
+    language: str = "zh-CN"
+    timezone: str = "Asia/Shanghai"
+    icon: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An article ready to be shown: its known facts and its HTML."""
+
+    known: Known
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An article's place in a feed: when it was published, and when it came to stand there."""
+
+    article_id: int
+    published: datetime
+    arrived: datetime

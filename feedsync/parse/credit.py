@@ -1,0 +1,60 @@
+"""Which outlet published: credit lines, the bracket that ends a digest, the tag of a post.
+
+False friends (quirks B.3 to B.5): `图片来源：...` captions, `（名单）` in a title, `（第四十九批）` in the middle, a
+claim in brackets that is no name. Only a bracket at the very end, after the last full stop, is a credit.
+"""
+
+from __future__ import annotations
+
+import re
+
+from feedsync.model import Credit
+from feedsync.text import one_line
+
+_WHO = r"(?:文章|新闻|稿件)?来源\s*[:：]\s*([^（(）)\n]{1,40}?(?:[（(][^（(）)\n]{1,20}[）)])?)"
+_LINE = re.compile(rf"[（(【\[]?\s*{_WHO}\s*[）)】\]]?")
+_BRACKETED_LINE = re.compile(rf"[（(]\s*{_WHO}\s*[）)]\s*$")
+_TAIL = re.compile(r"(?<=[。！？!?…”’」』\".])\s*[（(]([^（(）)\n]{2,12})[）)]\s*$")
+_NAME = re.compile(r"[\w·&＆+\-－.《》 ]+")
+_NO_NAME = re.compile(
+    r"[\d\s.%％\-年月日时分秒点万亿元]+$"
+    r"|^第.*[批期届季次轮集章篇辑]$|^[上中下续完全][篇集文]?$|^其[一二三四五六七八九十]$"
+    r"|名单|附[表图股件]|一览|列表|更新|待续|未完|下同|同上|含税|预告|原标题|图解|详见|见图|如图|单位|声明|参考|建议"
+    r"|风险|自担|记者|编辑|作者|责编|摄影|摄$|通讯员|实习生|截至|截止|[今明去前后]年|[今明昨]日|上涨|下跌|同比|环比"
+    r"|个百分点|亿美元|转载|首发|有删[减节]|节选|整理$|译$|完$"
+)
+_CHANNELS = frozenset({"东财滚动"})
+_SUFFIX = "新闻"
+
+
+def outlet_of_tag(tag: str) -> str:
+    """The outlet a tag names: less exactly one final 新闻; "" for a tag without it, and for a channel."""
+    if not tag.endswith(_SUFFIX) or tag == _SUFFIX:
+        return ""
+    outlet = tag.removesuffix(_SUFFIX).strip()
+    return "" if outlet in _CHANNELS else outlet
+
+
+def outlet_of_line(text: str) -> str:
+    """The outlet in a whole paragraph that is a credit line; "" when it is none."""
+    text = text.strip()
+    if len(text) > 60:
+        return ""
+    match = _LINE.fullmatch(text)
+    return one_line(match.group(1)) if match else ""
+
+
+def split_tail(text: str) -> tuple[str, Credit | None]:
+    """A text without the credit at its very end, and that credit."""
+    text = text.rstrip()
+    if match := _BRACKETED_LINE.search(text, max(0, len(text) - 80)):
+        return text[: match.start()].rstrip(), Credit(Credit.LINE, one_line(match.group(1)))
+    match = _TAIL.search(text, max(0, len(text) - 20))
+    if match and is_outlet(match.group(1)):
+        return text[: match.start()].rstrip(), Credit(Credit.DIGEST, one_line(match.group(1)))
+    return text, None
+
+
+def is_outlet(name: str) -> bool:
+    """Whether the words in a final bracket can be the name of an outlet."""
+    return bool(_NAME.fullmatch(name)) and not _NO_NAME.search(name)

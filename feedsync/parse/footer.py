@@ -1,0 +1,56 @@
+"""The Markdown footer the old pipeline put under each text: the source URL and two navigation links.
+
+Forms seen (quirks B.6): `<url>` alone, or followed by `[返回...](...)` links on one line or two, with
+whatever host was in use at the time. Nothing is taken from the navigation; it is only removed.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit, urlunsplit
+
+_NAVIGATION = re.compile(r"(?:\[返回[^\]\n]{0,100}\]\(.{0,300}\)[ \t]*[｜|]?[ \t]*){1,4}")
+_URL_LINE = re.compile(r"<\s*([a-z]+:[^<>\n]{0,2000})?\s*>", re.IGNORECASE)
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
+
+
+def split_footer(body: str) -> tuple[str, str]:
+    """The body without its footer, and the source URL ("" when there is none)."""
+    lines = body.rstrip().split("\n")
+    url = ""
+    while lines:
+        line = lines[-1].strip()
+        if not line or _NAVIGATION.fullmatch(line):
+            lines.pop()
+        elif not url and (match := _URL_LINE.fullmatch(line)):
+            url = (match.group(1) or "").strip()
+            lines.pop()
+            if not url:  # `<>`: the pipeline knew no URL
+                break
+        else:
+            break
+    return "\n".join(lines).rstrip(), url
+
+
+def web_url(url: str) -> str:
+    """An absolute http or https URL in ASCII, without credentials; "" for anything else."""
+    url = "".join(url.split()) if "\n" in url else url.strip()
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    if parts.scheme.lower() not in ("http", "https") or not host or len(url) > 2000:
+        return ""
+    try:
+        host = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    if re.search(r"[\s<>\"\\^`{|}]", host):
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    path, query, fragment = (
+        quote(part, safe=_SAFE, errors="replace") for part in (parts.path, parts.query, parts.fragment)
+    )
+    return urlunsplit((parts.scheme.lower(), host + port, path, query, fragment))

@@ -1,0 +1,177 @@
+"""Front matter: the `key: value` lines between two `---` fences at the top of a post.
+
+The old pipeline built these lines by joining strings, with nothing escaped, so a line is read as it was
+written: everything after `key: `, or between the first and the last quote. YAML would cut `21世纪 #1新闻` at
+the hash, refuse `@某号新闻` and turn `0123` into 83. Real YAML (lists, block scalars, nesting), which people
+write by hand, goes to a YAML loader that keeps every scalar as text and refuses aliases and tags.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import yaml
+
+from feedsync.errors import Refused
+
+MAX_LENGTH = 200_000
+"""Characters of front matter; more is no front matter."""
+
+_MAX_FLOW_DEPTH = 64
+_FENCE = re.compile(r"-{3,}[ \t]*")
+_LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|[ \t]*)")
+_LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
+_STRUCTURED = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$|[&!]|\*\w")
+_FLOW_OR_BLOCK = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$")
+
+Value = str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """The fields (names lower-cased) and the text after them. `closed` is false when no second fence came."""
+
+    fields: dict[str, Value]
+    body: str
+    closed: bool = True
+
+    def text(self, *names: str) -> str:
+        """The first filled field of these names, as text."""
+        return next(iter(self.texts(*names)), "")
+
+    def texts(self, *names: str) -> tuple[str, ...]:
+        """The values of the first filled field of these names."""
+        for name in names:
+            value = self.fields.get(name, "")
+            values = (value,) if isinstance(value, str) else value
+            if filled := tuple(v.strip() for v in values if v.strip()):
+                return filled
+        return ()
+
+
+def split(text: str) -> FrontMatter | None:
+    """The front matter of a document, None when it has none.
+
+    Raises Refused (`front-matter`, `yaml-alias`, `yaml-tag`, `yaml-depth`) when it cannot be used at all.
+    """
+    lines = text.lstrip("\ufeff \t\n").split("\n")
+    if not _FENCE.fullmatch(lines[0]):
+        return None
+    end = next((n for n, line in enumerate(lines[1:], 1) if _FENCE.fullmatch(line)), None)
+    if end is None:
+        return _unclosed(lines[1:])
+    inside = lines[1:end]
+    return FrontMatter(_fields(inside), "\n".join(lines[end + 1 :]))
+
+
+def unfinished(text: str) -> bool:
+    """Whether the text breaks off inside its front matter: only fields so far, the last one still being written."""
+    lines = text.lstrip("\ufeff \t\n").split("\n")
+    if not _FENCE.fullmatch(lines[0]):
+        return lines == ["-"] or lines == ["--"]
+    if not lines[-1].strip():
+        return False
+    inside = lines[1:-1]
+    return not any(_FENCE.fullmatch(line) for line in lines[1:]) and all(
+        not line.strip() or _LINE.fullmatch(line) or line[0] in " \t-#" for line in inside
+    )
+
+
+def _unclosed(lines: list[str]) -> FrontMatter:
+    """Fields up to the first line that is none; the rest is the text."""
+    count = 0
+    while count < len(lines) and _LINE.fullmatch(lines[count]):
+        count += 1
+    return FrontMatter(_fields(lines[:count]), "\n".join(lines[count:]), closed=False)
+
+
+def _fields(lines: list[str]) -> dict[str, Value]:
+    if sum(map(len, lines)) > MAX_LENGTH:
+        raise Refused("front-matter", "the front matter is far too long", remedy="close it with a line ---")
+    fields: dict[str, Value] = {}
+    structured = False
+    name = ""
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        if match := _LINE.fullmatch(line):
+            name, value = match.group(1).lower(), (match.group(2) or "").strip()
+            structured = structured or bool(_STRUCTURED.match(value))
+            # A repeated key keeps its first filled value: an empty one never overwrites.
+            if not fields.get(name):
+                fields[name] = _scalar(value)
+        elif (
+            (match := _LIST_LINE.fullmatch(line)) and name and isinstance(sofar := fields[name] or (), tuple)
+        ):
+            fields[name] = (*sofar, _scalar(match.group(1).strip()))
+        else:
+            structured = True
+    if structured:
+        fields |= _yaml_fields("\n".join(lines), fields)
+    return fields
+
+
+def _scalar(value: str) -> str:
+    """A value as written, less one pair of enclosing quotes; backslashes are text."""
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        inner = value[1:-1]
+        if value[0] == "'":
+            return inner.replace("''", "'")
+        # Escaped throughout: somebody wrote YAML. Raw quotes anywhere: the pipeline did.
+        return inner.replace('\\"', '"') if '"' not in inner.replace('\\"', "") else inner
+    return value
+
+
+def _yaml_fields(text: str, flat: dict[str, Value]) -> dict[str, Value]:
+    """The values that need YAML: lists and blocks. Broken YAML leaves the flat reading as it is."""
+    depth = deepest = 0
+    for char in text:
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    if deepest > _MAX_FLOW_DEPTH:
+        raise Refused("yaml-depth", "the front matter is nested too deep", remedy="write plain fields")
+    try:
+        _forbid(text)
+        loaded = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 - builds text, lists and maps only
+    except yaml.YAMLError:
+        return {}
+    except RecursionError as error:
+        raise Refused(
+            "yaml-depth", "the front matter is nested too deep", remedy="write plain fields"
+        ) from error
+    if isinstance(loaded, list) and not flat:
+        raise Refused(
+            "front-matter", "the front matter is a list, not fields", remedy="write `title: ...` lines"
+        )
+    if not isinstance(loaded, dict):
+        return {}
+    found: dict[str, Value] = {}
+    for key, value in loaded.items():
+        name = str(key).lower()
+        if isinstance(value, list):
+            found[name] = tuple(v for v in value if isinstance(v, str))
+        elif isinstance(value, str) and (not flat.get(name) or _FLOW_OR_BLOCK.match(str(flat[name]))):
+            found[name] = value
+    return found
+
+
+def _forbid(text: str) -> None:
+    """Refuse aliases (they can grow without bound) and tags that name code, from the event stream alone.
+
+    An alias to nothing is no YAML but an outlet whose name begins with a star.
+    """
+    anchors: set[str] = set()
+    for event in yaml.parse(text, Loader=yaml.CBaseLoader):
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent) and anchor in anchors:
+            raise Refused("yaml-alias", "the front matter uses YAML aliases", remedy="write each value out")
+        if anchor:
+            anchors.add(anchor)
+        if str(getattr(event, "tag", None)).startswith("tag:yaml.org,2002:python"):
+            raise Refused(
+                "yaml-tag", f"the front matter uses the YAML tag {event.tag}", remedy="remove the tag"
+            )

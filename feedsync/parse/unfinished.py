@@ -1,0 +1,57 @@
+"""Is this document whole, or is somebody still writing it? Judged by what it holds."""
+
+from __future__ import annotations
+
+import re
+
+from feedsync.parse import frontmatter
+from feedsync.parse.decode import cut_short
+
+_OPEN_TAG = re.compile(r"<(?:[A-Za-z/!][^<>\n]{0,600})?$")
+_TAG = re.compile(r"<(/?)(p|div|strong|span|a|center|table|ul|ol)\b[^<>]*>", re.IGNORECASE)
+_QUOTE_ONLY = re.compile(r">[^\n]*(?:\n>[^\n]*)*")
+
+
+def looks_unfinished(content: bytes) -> bool:
+    """Whether a document breaks off: inside a character, its front matter, a tag or a paragraph.
+
+    A document that ends with a line end is never unfinished; some documents that look unfinished are
+    nevertheless all there is, so the caller must take them when they stand still.
+    """
+    if not content or content.endswith((b"\n", b"\r")) or b"\0" in content:
+        return False
+    if cut_short(content):
+        return True
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            text = content.decode("gb18030")
+        except UnicodeDecodeError as error:
+            return error.start >= len(content) - 4 and error.reason.startswith("incomplete")
+    if frontmatter.unfinished(text):
+        return True
+    post = text.lstrip().startswith("---")
+    body = text.split("\n---", 1)[-1].partition("\n")[2].strip("\n") if post else text
+    if not body.strip():
+        return False
+    return (
+        bool(_OPEN_TAG.search(body[-700:]))
+        or _open_element(body)
+        or (post and bool(_QUOTE_ONLY.fullmatch(body)))
+    )
+
+
+def _open_element(body: str) -> bool:
+    """Whether the text ends inside an element, in a document that closes its elements otherwise."""
+    opened: list[str] = []
+    for match in _TAG.finditer(body):
+        name = match.group(2).lower()
+        if not match.group(1):
+            if name == "p" and "p" in opened:
+                return False  # written without end tags
+            opened.append(name)
+        elif name in opened:
+            while opened.pop() != name:
+                pass
+    return bool(opened) and body.count("</") > 0

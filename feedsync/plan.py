@@ -1,0 +1,134 @@
+"""Decide what documents mean for an article: merge what they say, compare with what is known.
+
+Merging is a union that forgets order: `merge` gives the same article for the same documents however they
+are grouped or sorted. See docs/decisions/0002-merge.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from feedsync.text import normalise
+from feedsync.model import Article, Category, Change, Known, Moment, Outcome, unite_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from feedsync.model import Arrival, Origin
+
+
+def merge(articles: Iterable[Article]) -> Article:
+    """One article out of what its documents say. Commutative, associative in effect, idempotent.
+
+    The richest body wins (`Body` is ordered); the title comes from the richest document that has one; the
+    earliest exact time wins, else the earliest day; everything else is united. At least one is needed.
+    """
+    said = sorted(articles, key=lambda a: (a.body, a.title, a.summary), reverse=True)
+    best = said[0]
+    if len(said) == 1:
+        return best
+    return Article(
+        key=best.key,
+        title=max((a.title.given, a.body, a.title) for a in said)[2],
+        body=best.body,
+        published=_earliest(a.published for a in said),
+        credit=max(((a.credit, a.body) for a in said if a.credit), default=(None, None))[0],
+        summary=next((a.summary for a in said if a.summary), ""),
+        urls=tuple(sorted({url for a in said for url in a.urls})),
+        categories=_categories(said),
+        tags=tuple(sorted({tag for a in said for tag in a.tags})),
+        symbols=unite_symbols(symbol for a in said for symbol in a.symbols),
+    )
+
+
+def revise(old: Article | None, new: Article, default_category: str) -> Article:
+    """What a document says after it was written anew in the same place.
+
+    It replaces its former self, but an empty value never overwrites a filled one, and an exact time stays:
+    `published` never moves. A document that names no category stands in the source's default category.
+    """
+    fallback = (Category(default_category),) if default_category else ()
+    if old is None:
+        return new if new.categories else replace(new, categories=fallback)
+    kept_body = new.body.empty and not old.body.empty
+    return replace(
+        new,
+        title=new.title if new.title.given or not old.title.given else old.title,
+        body=old.body if kept_body else new.body,
+        published=old.published if old.published.exact or not new.published.exact else new.published,
+        credit=new.credit or old.credit,
+        summary=new.summary or old.summary,
+        urls=new.urls or old.urls,
+        categories=new.categories or old.categories or fallback,
+        tags=new.tags or old.tags,
+        symbols=old.symbols if kept_body else new.symbols,
+    )
+
+
+def same_meaning(one: Article, other: Article) -> bool:
+    """Whether two states say the same: title and text, whatever their markup, white space and punctuation width."""
+    return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(
+        other.title.text
+    )
+
+
+def decide(
+    known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str, str], now: datetime
+) -> Change:
+    """What becomes of one article when these documents arrive.
+
+    `defaults` maps a source to its default category. `now` is the time of the run: the arrival of a new
+    article and the `updated` of a revision. A change of meaning within the run that brought the article
+    leaves no trace, so a run gives the same result in whatever portions it is worked off.
+    """
+    documents = dict(known.documents) if known else {}
+    article = known.article if known else None
+    bodies: dict[bytes, str] = {}
+    outcomes: dict[Origin, Outcome] = {}
+    for arrival in sorted(arrivals, key=lambda a: a.origin):
+        new = revise(
+            documents.get(arrival.origin), arrival.parsed.article, defaults.get(arrival.origin.source, "")
+        )
+        documents[arrival.origin] = new
+        bodies[arrival.parsed.article.body.digest] = arrival.parsed.html
+        merged = merge(documents.values())
+        outcomes[arrival.origin] = _outcome(article, merged, known)
+        article = merged
+    assert article is not None, "decide needs an arrival"
+    fresh = known is None or known.arrived == now
+    revision = known is None or not same_meaning(known.article, article)
+    if known is None:
+        after = Known(article, now, None, documents)
+    else:
+        revised = known.revised
+        if revision and not fresh and not known.article.held and revised != now:
+            # The clock may have been set back: `updated` only ever grows.
+            revised = max(now, known.updated + timedelta(seconds=1))
+        after = Known(article, known.arrived, revised, documents)
+    return Change(known, after, revision, bodies, outcomes)
+
+
+def _outcome(before: Article | None, after: Article, known: Known | None) -> Outcome:
+    if before is None:
+        return Outcome.NEW
+    if before == after:
+        return Outcome.UNCHANGED
+    if known is not None and not same_meaning(before, after):
+        return Outcome.REVISED
+    return Outcome.MERGED
+
+
+def _earliest(moments: Iterable[Moment]) -> Moment:
+    return min(moments, key=lambda m: (not m.exact, m.at))
+
+
+def _categories(said: Sequence[Article]) -> tuple[Category, ...]:
+    labels: dict[str, str] = {}
+    for article in said:
+        for category in article.categories:
+            sofar = labels.get(category.term, "")
+            labels[category.term] = min(filter(None, (sofar, category.label)), default="")
+    return tuple(sorted(Category(term, label) for term, label in labels.items()))

@@ -1,0 +1,299 @@
+"""From the store to the tree: draw what is due, put it in place, remember how far we are.
+
+What is due follows from the change sequence: a feed when its term changed after it was last published, an
+article page when its article did. A change of the options or of this program makes everything due.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from feedsync import __version__
+from feedsync.errors import OutputError
+from feedsync.feeds import (
+    CategoryLine,
+    Window,
+    draw_article,
+    draw_category,
+    draw_entry,
+    draw_feed,
+    draw_index,
+    feed_of_all,
+    feed_of_category,
+    names,
+    select,
+)
+from feedsync.store import ALL, CATEGORY, Term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from feedsync.model import Known, Place, Site
+    from feedsync.outputs import Tree
+    from feedsync.store import Reader, Store
+
+_PAGES_PER_BATCH = 500
+_CACHE_BYTES = 48_000_000
+_HTML_LIST = 50
+_NOTHING = Term(0, ALL, "", "", 0, 0, -1)
+"""Stands for the feed of everything while there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """All options that take part in published bytes."""
+
+    site: Site
+    window: Window = field(default_factory=Window)
+    labels: dict[str, str] = field(default_factory=dict)
+    pages: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything but the articles changes what is published."""
+        return f"{__version__} " + msgspec.json.encode(self, order="sorted").decode()
+
+
+@dataclass(slots=True)
+class PublishReport:
+    """Feeds written and left as they were; pages are counted apart."""
+
+    written: int = 0
+    unchanged: int = 0
+    pages: int = 0
+    removed: int = 0
+
+
+class Publisher:
+    """Publishes a store into a tree. Keeps drawn entries from one run to the next."""
+
+    def __init__(self, tree: Tree, presentation: Presentation) -> None:
+        self.tree = tree
+        self.presentation = presentation
+        self._drawn = _EntryCache(_CACHE_BYTES)
+
+    def publish(
+        self, store: Store, *, everything: bool = False, progress: Callable[[int], None] = lambda _done: None
+    ) -> PublishReport:
+        """Bring the tree up to date; with `everything`, draw it all anew and remove what does not belong.
+
+        Raises OutputError when the tree cannot be written: what was there stays, and stays due.
+        """
+        with store.reading() as reader:
+            self._refuse_emptiness(reader)
+            pages_seq, missing = self._check_progress(reader)
+            drawn = reader.state("drawn")
+        everything = everything or missing
+        if everything or drawn != self.presentation.fingerprint:
+            with store.writing() as writer:
+                writer.mark_all()
+                writer.set_state("drawn", self.presentation.fingerprint)
+            pages_seq = -1
+            self._drawn.clear()
+        report = PublishReport()
+        if self.presentation.pages:
+            self._publish_pages(store, pages_seq, report, progress)
+        self._publish_feeds(store, report)
+        if everything:
+            report.removed += self._remove_strangers(store)
+        return report
+
+    def behind(self, reader: Reader) -> bool:
+        """Whether the store holds changes that were not published."""
+        return any(term.due for term in reader.terms(ALL, CATEGORY))
+
+    def preview(self, reader: Reader) -> PublishReport:
+        """What publishing would write, from a transaction that may never be committed."""
+        report = PublishReport()
+        for path, content in self._feed_files(reader, reader.terms(ALL, CATEGORY)):
+            same = self.tree.read(path) == content
+            if path.endswith(".atom"):
+                report.written += not same
+                report.unchanged += same
+        return report
+
+    def differences(self, store: Store) -> Iterator[str]:
+        """Every path where the tree is not what the store would draw. Writes nothing."""
+        with store.reading() as reader:
+            expected = set()
+            terms = reader.terms(ALL, CATEGORY)
+            for path, content in self._feed_files(reader, terms):
+                expected.add(path)
+                if self.tree.read(path) != content:
+                    yield path
+            for path in self._index_files(terms):
+                expected.add(path[0])
+                if self.tree.read(path[0]) != path[1]:
+                    yield path[0]
+            keys = set()
+            for _, path, content in self._page_files(reader, -1):
+                keys.add(path.rpartition("/")[2])
+                if self.tree.read(path) != content:
+                    yield path
+        for name in sorted(self.tree.names(names.CATEGORY_FOLDER)):
+            if f"{names.CATEGORY_FOLDER}/{name}" not in expected:
+                yield f"{names.CATEGORY_FOLDER}/{name}"
+        for name in sorted(self.tree.names(names.ARTICLE_FOLDER) - keys):
+            yield f"{names.ARTICLE_FOLDER}/{name}"
+
+    def _check_progress(self, reader: Reader) -> tuple[int, bool]:
+        """How far article pages are published, and whether published files have gone missing."""
+        pages_seq = int(reader.state("pages_seq") or -1)
+        terms = reader.terms(ALL, CATEGORY)
+        published = [term for term in terms if term.scheme == CATEGORY and term.articles and term.published_seq >= 0]
+        if not any(term.published_seq >= 0 for term in terms):
+            return pages_seq, False
+        present = self.tree.names()
+        if names.ALL_ATOM not in present or names.INDEX not in present:
+            return -1, True
+        in_folder = self.tree.names(names.CATEGORY_FOLDER)
+        if any(f"{names.slug(term.value)}.atom" not in in_folder for term in published):
+            return -1, True
+        lost_pages = self.presentation.pages and pages_seq >= 0 and not (self.tree.root / names.ARTICLE_FOLDER).is_dir()
+        return (-1, True) if lost_pages else (pages_seq, False)
+
+    def _refuse_emptiness(self, reader: Reader) -> None:
+        """A store without articles beside a tree with some is an accident, not news."""
+        if any(term.articles for term in reader.terms(ALL)):
+            return
+        old = self.tree.read(names.ALL_ATOM)
+        if old is not None and b"<entry" in old:
+            raise OutputError(
+                f"the store holds no article, but {self.tree.root} holds published ones; they were left as they are",
+                remedy="restore the database, or empty the output folder if it is meant",
+            )
+
+    def _publish_pages(
+        self, store: Store, pages_seq: int, report: PublishReport, progress: Callable[[int], None]
+    ) -> None:
+        while True:
+            with store.reading() as reader, self.tree.batch() as batch:
+                drawn = list(self._page_files(reader, pages_seq, _PAGES_PER_BATCH))
+                report.pages += sum(batch.put(path, content) for _, path, content in drawn)
+            if not drawn:
+                return
+            pages_seq = drawn[-1][0]
+            progress(len(drawn))
+            with store.writing() as writer:
+                writer.set_state("pages_seq", str(pages_seq))
+
+    def _publish_feeds(self, store: Store, report: PublishReport) -> None:
+        with store.reading() as reader, self.tree.batch() as batch:
+            terms = reader.terms(ALL, CATEGORY)
+            due = [term for term in terms if term.due]
+            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.articles)
+            for path, content in self._feed_files(reader, due or ([] if terms else [_NOTHING])):
+                if batch.put(path, content) and path.endswith(".atom"):
+                    report.written += 1
+            for term in due:
+                if term.scheme == CATEGORY and not term.articles:
+                    for extension in ("atom", "html"):
+                        report.removed += batch.remove(names.category_path(term.value, extension))
+            if due or not terms:
+                for path, content in self._index_files(terms):
+                    batch.put(path, content)
+            report.unchanged = feeds - report.written
+        if due:
+            with store.writing() as writer:
+                writer.mark_published({term.id: term.changed_seq for term in due})
+
+    def _feed_files(self, reader: Reader, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
+        """The feed of each term, and its page."""
+        labels = self._labels(reader)
+        site, window = self.presentation.site, self.presentation.window
+        for term in terms:
+            if term.scheme == CATEGORY and not term.articles:
+                continue
+            places = select(
+                reader.newest(term.id, window.min_entries),
+                reader.latest(term.id, window.span, window.max_entries),
+                window,
+            )
+            entries = self._entries(reader, places, labels)
+            heads = [known for known, _ in entries]
+            label = labels.get(term.value, "")
+            feed = feed_of_all(site, heads) if term.scheme == ALL else feed_of_category(site, term.value, label, heads)
+            path = names.ALL_ATOM if term.scheme == ALL else names.category_path(term.value, "atom")
+            yield path, draw_feed(feed, site, [xml for _, xml in entries])
+            if term.scheme == CATEGORY:
+                line = CategoryLine(term.value, label, term.articles)
+                newest = reader.heads([p.article_id for p in reader.newest(term.id, _HTML_LIST)])
+                yield names.category_path(term.value, "html"), draw_category(site, line, newest)
+
+    def _index_files(self, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
+        lines = [
+            CategoryLine(t.value, self._label(t), t.articles) for t in terms if t.scheme == CATEGORY and t.articles
+        ]
+        yield names.INDEX, draw_index(self.presentation.site, sorted(lines, key=lambda line: line.label))
+
+    def _page_files(self, reader: Reader, after_seq: int, limit: int = 0) -> Iterator[tuple[int, str, bytes]]:
+        """Article pages in the order of the change sequence, all of them or up to a limit."""
+        if not self.presentation.pages:
+            return
+        labels = self._labels(reader)
+        while True:
+            changed = reader.changed_entries(after_seq, limit or _PAGES_PER_BATCH)
+            for after_seq, entry in changed:
+                path = names.article_path(entry.known.article.key)
+                yield after_seq, path, draw_article(self.presentation.site, entry, labels)
+            if limit or not changed:
+                return
+
+    def _entries(self, reader: Reader, places: list[Place], labels: dict[str, str]) -> list[tuple[Known, bytes]]:
+        """The entries of these places, drawn now or before."""
+        ids = [place.article_id for place in places]
+        seqs = reader.seqs(ids)
+        found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
+        for article_id, entry in reader.entries([i for i in ids if i not in found]):
+            xml = draw_entry(entry, self.presentation.site, labels)
+            found[article_id] = (entry.known, xml)
+            self._drawn.put((article_id, seqs[article_id]), found[article_id])
+        return [found[i] for i in ids]
+
+    def _labels(self, reader: Reader) -> dict[str, str]:
+        return {term.value: self._label(term) for term in reader.terms(CATEGORY)}
+
+    def _label(self, term: Term) -> str:
+        return names.label(term.value, term.label, self.presentation.labels)
+
+    def _remove_strangers(self, store: Store) -> int:
+        """Remove files of feeds and articles that the store does not hold."""
+        with store.reading() as reader, self.tree.batch() as batch:
+            wanted = {
+                names.category_path(term.value, extension)
+                for term in reader.terms(CATEGORY)
+                if term.articles
+                for extension in ("atom", "html")
+            }
+            present = {f"{names.CATEGORY_FOLDER}/{name}" for name in self.tree.names(names.CATEGORY_FOLDER)}
+            return sum(batch.remove(path) for path in sorted(present - wanted) if path.endswith((".atom", ".html")))
+
+
+class _EntryCache:
+    """Drawn entries by article and sequence, the least recently used dropped beyond a number of bytes."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._held_bytes = 0
+        self._entries: OrderedDict[tuple[int, int], tuple[Known, bytes]] = OrderedDict()
+
+    def get(self, key: tuple[int, int]) -> tuple[Known, bytes] | None:
+        drawn = self._entries.get(key)
+        if drawn is not None:
+            self._entries.move_to_end(key)
+        return drawn
+
+    def put(self, key: tuple[int, int], drawn: tuple[Known, bytes]) -> None:
+        self._entries[key] = drawn
+        self._held_bytes += len(drawn[1])
+        while self._held_bytes > self._capacity_bytes:
+            _, dropped = self._entries.popitem(last=False)
+            self._held_bytes -= len(dropped[1])
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._held_bytes = 0

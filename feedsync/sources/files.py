@@ -1,0 +1,269 @@
+"""A folder of article files, read recursively.
+
+Only regular files below the folder are read. Whatever else bears a matching name (a FIFO, a socket, a
+symbolic link that leaves the folder or goes round in a circle) is refused, never opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from feedsync.errors import Refused, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
+_READ_ALREADY = "symlink-inside"
+_SETTLE_NS = 100_000_000
+"""A file changed this shortly before it was read may change again within one tick of the file system's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Options of a source of kind `files`."""
+
+    name: str
+    path: Path
+    pattern: tuple[str, ...] = ("*.md", "*.txt")
+    interval_s: Annotated[float, Meta(gt=0)] = 60
+    max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
+    default_category: str = "weifenlei"
+
+    def matches(self, name: str) -> bool:
+        return not name.startswith(".") and any(fnmatchcase(name, pattern) for pattern in self.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What tells one state of a file from another without reading it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, result: os.stat_result) -> Stat:
+        return cls(result.st_size, result.st_mtime_ns, result.st_ctime_ns)
+
+    def settled(self, now_ns: int) -> bool:
+        """Whether a later change would be sure to show."""
+        return max(self.mtime_ns, self.ctime_ns) < now_ns - _SETTLE_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A name in the folder: its path below it in bytes, and its state, or why it is refused."""
+
+    path: bytes
+    stat: Stat | None
+    refused: Refused | None = None
+
+    @property
+    def location(self) -> str:
+        return printable(self.path)
+
+
+class StillBeingWritten(Exception):
+    """Somebody has the file open for writing, or it changed under our eyes."""
+
+
+def printable(path: bytes) -> str:
+    """A path as text, whatever its bytes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def scan(source: FileSource) -> Iterator[Found]:
+    """Every matching name in the folder, in the order of the paths' bytes.
+
+    Raises SourceError when the folder is missing or cannot be listed.
+    """
+    root = os.fsencode(source.path)
+    try:
+        if not stat.S_ISDIR(os.stat(root).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        yield from _scan(source, root, b"", os.path.realpath(root))
+    except OSError as error:
+        raise SourceError(
+            f"source {source.name}: the folder {source.path} cannot be read: {error.strerror or error}",
+            remedy="mount or create it, or correct sources.path",
+        ) from error
+
+
+def look(source: FileSource, path: bytes) -> Found | None:
+    """One name in the folder, as `scan` would find it; None when it is gone or does not match."""
+    full = os.path.join(os.fsencode(source.path), path)
+    name = os.path.basename(full)
+    try:
+        result = os.lstat(full)
+    except OSError:
+        return None
+    if stat.S_ISDIR(result.st_mode) or not source.matches(os.fsdecode(name)):
+        return None
+    return _judge(path, full, result, os.path.realpath(os.fsencode(source.path)))
+
+
+def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
+    """The whole content of a file, and the state it was read in.
+
+    Raises FileNotFoundError when it is gone, StillBeingWritten when it is not whole yet, and Refused
+    (`unreadable`, `not-a-file`, `too-large`).
+    """
+    full = os.path.join(os.fsencode(source.path), found.path)
+    try:
+        target = os.path.realpath(full) if os.path.islink(full) else full
+        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refused(
+            "unreadable", f"the file cannot be opened: {error.strerror}", remedy="correct its permissions or owner"
+        ) from error
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise _not_a_file(before.st_mode)
+        if before.st_size > source.max_body_bytes:
+            raise Refused(
+                "too-large",
+                f"the file has {before.st_size} bytes, more than max_body_bytes = {source.max_body_bytes}",
+                remedy="shorten it, or raise max_body_bytes of the source",
+            )
+        if _open_for_writing(descriptor):
+            raise StillBeingWritten
+        content = _read_all(descriptor, before.st_size)
+        after = os.fstat(descriptor)
+    except OSError as error:
+        raise Refused(
+            "unreadable", f"the file cannot be read: {error.strerror}", remedy="check the disk it is on"
+        ) from error
+    finally:
+        os.close(descriptor)
+    if Stat.of(before) != Stat.of(after) or len(content) != after.st_size:
+        raise StillBeingWritten
+    return content, Stat.of(after)
+
+
+def _scan(source: FileSource, root: bytes, below: bytes, real_root: bytes) -> Iterator[Found]:
+    folder = os.path.join(root, below) if below else root
+    with os.scandir(folder) as listing:
+        # Folders sort with their slash, so that whole paths come in the order of their bytes.
+        entries = sorted((e.name + b"/" if e.is_dir(follow_symlinks=False) else e.name, e) for e in listing)
+    for _, entry in entries:
+        path = below + entry.name
+        if entry.name.startswith(b"."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            try:
+                yield from _scan(source, root, path + b"/", real_root)
+            except FileNotFoundError:
+                continue
+            except PermissionError as error:
+                yield Found(path, None, _unreadable_folder(error))
+            continue
+        matches = source.matches(os.fsdecode(entry.name))
+        try:
+            if entry.is_symlink() and not matches:
+                # A link to a folder has no matching name, and yet hides articles.
+                if (refused := _judge_link(entry.path, real_root)) and _hides_articles(entry.path, refused):
+                    yield Found(path, None, refused)
+                continue
+            if matches:
+                yield _judge(path, entry.path, entry.stat(follow_symlinks=False), real_root)
+        except FileNotFoundError:
+            continue
+
+
+def _judge(path: bytes, full: bytes, result: os.stat_result, real_root: bytes) -> Found:
+    if stat.S_ISLNK(result.st_mode):
+        if refused := _judge_link(full, real_root):
+            return Found(path, None, refused)
+        result = os.stat(full)
+    if not stat.S_ISREG(result.st_mode):
+        return Found(path, None, _not_a_file(result.st_mode))
+    return Found(path, Stat.of(result))
+
+
+def _judge_link(full: bytes, real_root: bytes) -> Refused | None:
+    """Why a symbolic link is not followed; None when it leads to a file within the folder."""
+    try:
+        target = os.path.realpath(full, strict=True)
+        mode = os.stat(target).st_mode
+    except OSError as error:
+        loops = error.errno == errno.ELOOP
+        return Refused(
+            "symlink",
+            "the symbolic link goes round in a circle" if loops else "the symbolic link leads nowhere",
+            remedy="remove it, or put the file itself here",
+        )
+    if target != real_root and not target.startswith(real_root + b"/"):
+        return Refused(
+            "symlink", "the symbolic link leaves the folder of its source", remedy="put the file itself here"
+        )
+    if stat.S_ISDIR(mode):
+        around = full == target or os.path.realpath(os.path.dirname(full)).startswith(target)
+        if around:
+            return Refused("symlink", "the symbolic link goes round in a circle", remedy="remove it")
+        return Refused(_READ_ALREADY, "the symbolic link leads to a folder that is read already", remedy="remove it")
+    return None
+
+
+def _hides_articles(full: bytes, refused: Refused) -> bool:
+    """Whether a link of any name matters: it leads to a folder outside, or round in a circle."""
+    if refused.code == _READ_ALREADY:
+        return False
+    try:
+        return stat.S_ISDIR(os.stat(full).st_mode)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+
+
+def _open_for_writing(descriptor: int) -> bool:
+    """Whether any process has the file open for writing, asked of the kernel by way of a lease.
+
+    Where leases are not to be had (another owner's file, a network file system) the answer is no.
+    """
+    try:
+        # Should a writer come while the lease is held, the kernel sends this signal; it is ignored by default.
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except (OSError, AttributeError):
+        return False
+    with suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """One byte more than expected is asked for, so that growth shows."""
+    parts = []
+    while part := os.read(descriptor, size + 1):
+        parts.append(part)
+        if sum(map(len, parts)) > size:
+            break
+    return b"".join(parts)
+
+
+def _not_a_file(mode: int) -> Refused:
+    kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
+    kind = next((name for test, name in kinds if test(mode)), "a device")
+    return Refused("not-a-file", f"it is {kind}, not a file", remedy="move it out of the folder")
+
+
+def _unreadable_folder(error: OSError) -> Refused:
+    return Refused(
+        "unreadable", f"the folder cannot be listed: {error.strerror}", remedy="correct its permissions or owner"
+    )

@@ -1,0 +1,173 @@
+"""The database file: opening it safely, knowing that it is ours, and bringing its schema up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import NullPool
+
+from feedsync.errors import ConfigError, StoreError
+from feedsync.store.schema import APPLICATION_ID
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SCHEMA = 2
+"""The number of the newest migration; kept in `PRAGMA user_version`."""
+
+BUSY_TIMEOUT_S = 30
+
+_ASIDE = "move it away and run `feedsync resync` to build it anew from the sources, or restore a copy"
+
+
+def path_of(url: str) -> Path:
+    """The file of a SQLite URL. Raises ConfigError for any other."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            f"store.url {url!r} is not a database URL", remedy="sqlite:///var/feedsync.db"
+        ) from error
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise ConfigError(
+            f"store.url {parsed.render_as_string(hide_password=True)!r} is not a SQLite file",
+            remedy="this version stores in SQLite only: sqlite:///var/feedsync.db",
+        )
+    return Path(parsed.database)
+
+
+def open_engine(path: Path, *, writable: bool) -> Engine:
+    """An engine whose every connection has the settings durability asks for; reads hold one snapshot."""
+    mode = "rwc" if writable else "ro"
+    uri = f"file:{_quoted(path)}?mode={mode}&uri=true"
+    engine = create_engine(
+        f"sqlite:///{uri}",
+        poolclass=NullPool if not writable else None,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA cache_size = -16384")
+        if writable:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        else:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", not writable)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def prepare(path: Path) -> None:
+    """Create the database, or migrate it after copying it aside; raises StoreError when it cannot be used.
+
+    A database of another program or of a newer schema is refused untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder of {path} cannot be made: {error.strerror}", remedy="check store.url"
+        ) from error
+    version = inspect(path)
+    if version == SCHEMA:
+        return
+    if version:
+        _copy_aside(path, version)
+    _migrate(path)
+
+
+def inspect(path: Path) -> int:
+    """The schema number of a database, 0 when there is none yet. Writes nothing.
+
+    Raises StoreError when the file is not ours, newer than this program, or damaged.
+    """
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return 0
+        with contextlib.closing(
+            sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)
+        ) as connection:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StoreError(f"the database {path} cannot be read: {error}", remedy=_ASIDE) from error
+    if version > SCHEMA:
+        raise StoreError(
+            f"the database {path} has schema {version}, newer than this version's {SCHEMA}",
+            remedy="upgrade feedsync, or restore the copy made before that upgrade",
+        )
+    if application != APPLICATION_ID:
+        if not tables and not version:
+            return 0
+        raise StoreError(f"{path} is not a feedsync database", remedy="check store.url")
+    return version
+
+
+def _copy_aside(path: Path, version: int) -> None:
+    """A copy beside the database, named after its schema, complete before it has its name."""
+    target = path.with_name(f"{path.name}.schema-{version}.bak")
+    partial = target.with_name(target.name + ".tmp")
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as source,
+            contextlib.closing(sqlite3.connect(partial)) as copy,
+        ):
+            source.backup(copy)
+        partial.replace(target)
+        fsync_path(target)
+        fsync_path(target.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{path} could not be copied before its migration: {error}", remedy="free disk space"
+        ) from error
+
+
+def _migrate(path: Path) -> None:
+    # Alembic costs 0.1 s to import and is needed once a release.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "feedsync:store/migrations")
+    engine = open_engine(path, writable=True)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+    except (DBAPIError, sqlite3.Error) as error:
+        raise StoreError(f"the database {path} could not be migrated: {error}", remedy=_ASIDE) from error
+    finally:
+        engine.dispose()
+
+
+def fsync_path(path: Path) -> None:
+    """Make a file or a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

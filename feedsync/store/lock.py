@@ -1,0 +1,61 @@
+"""One writer at a time, across processes: an flock beside the database, free again when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feedsync.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_POLL_S = 0.05
+
+
+@contextmanager
+def exclusive(
+    path: Path, *, timeout_s: float, waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold the lock file `path`; `waiting` is told the holder's pid once, when there is one to wait for.
+
+    Raises LockError when it was not free within `timeout_s`, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise LockError(
+            f"the lock file {path} cannot be opened: {error.strerror}", remedy="check its folder"
+        ) from error
+    try:
+        _acquire(descriptor, path, timeout_s, waiting)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[str], None] | None) -> None:
+    deadline = time.monotonic() + timeout_s
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        else:
+            return
+        if not told and waiting is not None:
+            waiting(holder)
+            told = True
+        if time.monotonic() >= deadline:
+            raise LockError(
+                f"another feedsync (pid {holder}) holds {path}", remedy="wait for it to finish, or stop it"
+            )
+        time.sleep(_POLL_S)

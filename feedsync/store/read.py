@@ -1,0 +1,328 @@
+"""Reading: what is known, what is due, and what a feed holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from feedsync.model import Entry, Known, Origin, Place
+from feedsync.store.codec import decode, from_us, id_of_key, to_us
+from feedsync.store.schema import (
+    aliases,
+    articles,
+    bodies,
+    documents,
+    files,
+    memberships,
+    quarantine,
+    revisions,
+    sources,
+    state,
+    terms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import Connection, Row
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Something articles are filed under, and whether its feed is due."""
+
+    id: int
+    scheme: str
+    value: str
+    label: str
+    articles: int
+    changed_seq: int
+    published_seq: int
+
+    @property
+    def due(self) -> bool:
+        return self.changed_seq > self.published_seq
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file as it was when last read; unsettled when it must be read again whatever its stat says.
+
+    The digest is empty when the file looked unfinished and nothing was taken from it.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    digest: bytes
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A refused document and why."""
+
+    origin: Origin
+    code: str
+    reason: str
+    remedy: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """How the last run of a source ended."""
+
+    name: str
+    ran: datetime | None
+    succeeded: datetime | None
+    error: str | None
+    files: int
+    documents: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A meaning an article has had, and since when."""
+
+    at: datetime
+    title: str
+
+
+class Reader:
+    """Queries within one transaction, so that all of them see the same state."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def state(self, name: str) -> str | None:
+        return self.connection.execute(select(state.c.value).where(state.c.name == name)).scalar()
+
+    def known(self, keys: Sequence[str]) -> dict[str, Known]:
+        """The articles of these keys that exist, with what each of their documents says."""
+        ids = [id_of_key(key) for key in keys]
+        rows: list[Row[tuple[object, ...]]] = []
+        said: dict[int, dict[Origin, bytes]] = {}
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            rows += self.connection.execute(select(articles).where(articles.c.id.in_(chunk)))
+            if not rows:
+                continue
+            statement = (
+                select(documents.c.article_id, sources.c.name, documents.c.location, documents.c.facts)
+                .join(sources, sources.c.id == documents.c.source_id)
+                .where(documents.c.article_id.in_(chunk))
+            )
+            for article_id, name, location, facts in self.connection.execute(statement):
+                said.setdefault(article_id, {})[Origin(name, location)] = facts
+        return {
+            row.key: _known(row, {origin: decode(facts) for origin, facts in said.get(row.id, {}).items()})
+            for row in rows
+        }
+
+    def file_rows(self, source_id: int, after: bytes, limit: int) -> list[FileRow]:
+        """What is known of a source's files whose paths come after one, in the order of their bytes."""
+        statement = (
+            select(files.c.path, files.c.size, files.c.mtime_ns, files.c.ctime_ns, files.c.digest, files.c.settled)
+            .where(files.c.source_id == source_id, files.c.path > after)
+            .order_by(files.c.path)
+            .limit(limit)
+        )
+        return [FileRow(*row) for row in self.connection.execute(statement)]
+
+    def file_row(self, source_id: int, path: bytes) -> FileRow | None:
+        statement = select(files).where(files.c.source_id == source_id, files.c.path == path)
+        row = self.connection.execute(statement).first()
+        return FileRow(*row[1:]) if row else None
+
+    def find_source(self, name: str) -> int | None:
+        return self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()
+
+    def last_error(self, source_id: int) -> str | None:
+        """What the last recorded run of a source failed with."""
+        return self.connection.execute(select(sources.c.error).where(sources.c.id == source_id)).scalar()
+
+    def has_documents(self, source_id: int) -> bool:
+        """Whether a source ever gave an article."""
+        return any(
+            self.connection.execute(select(table.c.source_id).where(table.c.source_id == source_id).limit(1)).first()
+            for table in (files, documents)
+        )
+
+    def locations(self, source: str, key: str) -> list[str]:
+        """Where a source has documents of an article."""
+        statement = (
+            select(documents.c.location)
+            .join(sources, sources.c.id == documents.c.source_id)
+            .where(documents.c.article_id == id_of_key(key), sources.c.name == source)
+        )
+        return list(self.connection.execute(statement).scalars())
+
+    def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
+        """Refused documents, by source and location."""
+        statement = (
+            select(sources.c.name, quarantine)
+            .join(sources, sources.c.id == quarantine.c.source_id)
+            .order_by(sources.c.name, quarantine.c.location)
+        )
+        if source_id is not None:
+            statement = statement.where(quarantine.c.source_id == source_id)
+        return [
+            Quarantined(
+                Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us)
+            )
+            for row in self.connection.execute(statement)
+        ]
+
+    def terms(self, *schemes: str) -> list[Term]:
+        """All terms of these schemes, by scheme and value; some may hold no article any more."""
+        statement = select(terms).where(terms.c.scheme.in_(schemes)).order_by(terms.c.scheme, terms.c.value)
+        return [Term(*row) for row in self.connection.execute(statement)]
+
+    def newest(self, term_id: int, limit: int) -> list[Place]:
+        """The places newest by publication; ties by article id."""
+        m = memberships.c
+        statement = select(m.article_id, m.published_us, m.arrived_us).where(m.term_id == term_id)
+        return self._places(statement.order_by(m.published_us.desc(), m.article_id).limit(limit))
+
+    def latest(self, term_id: int, within: timedelta, limit: int) -> list[Place]:
+        """The places that arrived within a span before the newest arrival, newest arrivals first."""
+        m = memberships.c
+        newest = self.connection.execute(
+            select(m.arrived_us).where(m.term_id == term_id).order_by(m.arrived_us.desc()).limit(1)
+        ).scalar()
+        if newest is None:
+            return []
+        since = to_us(from_us(newest) - within)
+        statement = select(m.article_id, m.published_us, m.arrived_us).where(
+            m.term_id == term_id, m.arrived_us >= since
+        )
+        return self._places(
+            statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit)
+        )
+
+    def _places(self, statement: object) -> list[Place]:
+        return [
+            Place(article_id, from_us(published), from_us(arrived))
+            for article_id, published, arrived in self.connection.execute(statement)  # type: ignore[call-overload]
+        ]
+
+    def seqs(self, ids: Iterable[int]) -> dict[int, int]:
+        """The change sequence of articles: what an entry was drawn from."""
+        wanted = list(ids)
+        found: dict[int, int] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            statement = select(articles.c.id, articles.c.seq).where(
+                articles.c.id.in_(wanted[start : start + _CHUNK])
+            )
+            found |= {row.id: row.seq for row in self.connection.execute(statement)}
+        return found
+
+    def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
+        """Articles with their HTML, in the order of the ids."""
+        for start in range(0, len(ids), 100):
+            chunk = ids[start : start + 100]
+            rows = {
+                row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk)))
+            }
+            for article_id in chunk:
+                yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
+
+    def heads(self, ids: Sequence[int]) -> list[Known]:
+        """Articles without their HTML, in the order of the ids."""
+        rows: dict[int, Known] = {}
+        for start in range(0, len(ids), _CHUNK):
+            statement = select(articles).where(articles.c.id.in_(ids[start : start + _CHUNK]))
+            rows |= {row.id: _known(row, {}) for row in self.connection.execute(statement)}
+        return [rows[article_id] for article_id in ids]
+
+    def changed_entries(self, after_seq: int, limit: int) -> list[tuple[int, Entry]]:
+        """Published articles that changed after a point of the sequence, with their sequence, in its order."""
+        statement = (
+            _entries()
+            .where(articles.c.seq > after_seq, ~articles.c.held)
+            .order_by(articles.c.seq)
+            .limit(limit)
+        )
+        return [(row.seq, Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
+
+    def source_rows(self) -> list[SourceRow]:
+        counted = (
+            select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
+            for table in (files, documents, quarantine)
+        )
+        statement = select(
+            sources.c.name, sources.c.ran_us, sources.c.succeeded_us, sources.c.error, *counted
+        )
+        return [
+            SourceRow(
+                name,
+                from_us(ran) if ran is not None else None,
+                from_us(succeeded) if succeeded is not None else None,
+                *rest,
+            )
+            for name, ran, succeeded, *rest in self.connection.execute(statement.order_by(sources.c.name))
+        ]
+
+    def totals(self) -> dict[str, int]:
+        """How many articles are published, held back, and how many revisions, documents and refusals there are."""
+        held = select(func.count()).select_from(articles).where(articles.c.held)
+        statements = {
+            "articles": select(func.count()).select_from(articles).where(~articles.c.held),
+            "held": held,
+            "documents": select(func.count()).select_from(documents),
+            "revisions": select(func.count()).select_from(revisions),
+            "quarantined": select(func.count()).select_from(quarantine),
+        }
+        return {
+            name: self.connection.execute(statement).scalar() or 0 for name, statement in statements.items()
+        }
+
+    def revisions(self, key: str) -> list[Revision]:
+        statement = (
+            select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
+        )
+        return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
+
+    def aliases(self, key: str) -> list[str]:
+        statement = (
+            select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)
+        )
+        return list(self.connection.execute(statement).scalars())
+
+    def key_of_alias(self, value: str) -> str | None:
+        statement = select(articles.c.key).join(aliases, aliases.c.article_id == articles.c.id)
+        return self.connection.execute(statement.where(aliases.c.value == value)).scalar()
+
+    def read_times(self, key: str) -> dict[Origin, datetime]:
+        """When each document of an article was last read anew."""
+        statement = (
+            select(sources.c.name, documents.c.location, documents.c.read_us)
+            .join(sources, sources.c.id == documents.c.source_id)
+            .where(documents.c.article_id == id_of_key(key))
+        )
+        return {
+            Origin(name, location): from_us(us) for name, location, us in self.connection.execute(statement)
+        }
+
+
+def _entries() -> object:
+    return select(articles, bodies.c.html).join(
+        bodies, (bodies.c.article_id == articles.c.id) & (bodies.c.digest == articles.c.body)
+    )
+
+
+def _known(row: Row[tuple[object, ...]], said: dict[Origin, object]) -> Known:
+    return Known(
+        article=decode(row.facts),
+        arrived=from_us(row.arrived_us),
+        revised=from_us(row.revised_us) if row.revised_us is not None else None,
+        documents=said,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,182 @@
+"""The tables. All times are microseconds since 1970-01-01T00:00:00Z, in columns that end in `_us`.
+
+An article's `id` follows from its key, so it is the same in every store and orders ties in every feed;
+see `codec.id_of_key`. A change here needs a migration in `migrations/versions`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+APPLICATION_ID = 0x46534E43
+"""`FSNC`, in the header of every SQLite file of ours."""
+
+state = Table(
+    "state",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="change sequence, what was last published and how",
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("ran_us", BigInteger),
+    Column("succeeded_us", BigInteger),
+    Column("error", Text),
+    comment="every source ever read, and how its last run ended",
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("path", LargeBinary, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("ctime_ns", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+    comment="what each file was when last read; unsettled ones are read again",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("location", Text, primary_key=True),
+    Column("code", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    comment="documents refused, until a good copy stands in their place",
+)
+
+articles = Table(
+    "articles",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("key", String(80), nullable=False),
+    Column("published_us", BigInteger, nullable=False),
+    Column("arrived_us", BigInteger, nullable=False),
+    Column("revised_us", BigInteger),
+    Column("held", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("seq", BigInteger, nullable=False, index=True),
+    comment="the union of what its documents say (facts: JSON of model.Article)",
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("article_id", ForeignKey("articles.id"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("html", Text, nullable=False),
+    comment="clean HTML, once for all documents and revisions that share it",
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("article_id", ForeignKey("articles.id"), primary_key=True),
+    Column("at_us", BigInteger, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="every meaning an article has had, with the time it was first seen",
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("article_id", ForeignKey("articles.id"), primary_key=True),
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("location", Text, primary_key=True),
+    Column("read_us", BigInteger, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    comment="what each document says, kept when its file is gone",
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("value", Text, primary_key=True),
+    Column("article_id", ForeignKey("articles.id"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+    comment="source URLs by which an article is known; never removed",
+)
+
+terms = Table(
+    "terms",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("scheme", String(16), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("articles", Integer, nullable=False),
+    Column("changed_seq", BigInteger, nullable=False),
+    Column("published_seq", BigInteger, nullable=False),
+    UniqueConstraint("scheme", "value"),
+    comment="what articles can be filed under: everything (scheme `all`), categories, symbols",
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("article_id", ForeignKey("articles.id"), primary_key=True),
+    Column("published_us", BigInteger, nullable=False),
+    Column("arrived_us", BigInteger, nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("label", Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="which article stands where, and since when",
+)
+Index(
+    "ix_memberships_published",
+    memberships.c.term_id,
+    memberships.c.published_us.desc(),
+    memberships.c.article_id,
+)
+Index(
+    "ix_memberships_arrived",
+    memberships.c.term_id,
+    memberships.c.arrived_us.desc(),
+    memberships.c.published_us.desc(),
+    memberships.c.article_id,
+)
+
+term_labels = Table(
+    "term_labels",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("articles", Integer, nullable=False),
+    comment="how many articles suggest each label; the most suggested is shown",
+)

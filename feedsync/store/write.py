@@ -1,0 +1,376 @@
+"""Writing: what a run decides, inside one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from feedsync.store.codec import encode, id_of_key, to_us
+from feedsync.store.read import FileRow, Reader
+from feedsync.store.schema import (
+    aliases,
+    articles,
+    bodies,
+    documents,
+    files,
+    memberships,
+    quarantine,
+    revisions,
+    sources,
+    state,
+    term_labels,
+    terms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from feedsync.model import Change, Known
+
+ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
+"""The schemes of terms: everything (one term, of value ""), categories, symbols."""
+
+Row = dict[str, Any]
+Term = tuple[str, str]
+
+
+class Writer(Reader):
+    """Reads and writes within a write transaction; nothing is visible to others until it commits."""
+
+    def source_id(self, name: str) -> int:
+        """The id of a source, made when it is new."""
+        found = self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()
+        if found is None:
+            found = 1 + (self.connection.execute(select(func.max(sources.c.id))).scalar() or 0)
+            self.connection.execute(insert(sources), {"id": found, "name": name})
+        return int(found)
+
+    def set_state(self, name: str, value: str) -> None:
+        statement = upsert(state).values(name=name, value=value)
+        self.connection.execute(
+            statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
+        )
+
+    def record_run(self, source: str, now: datetime, error: str | None) -> None:
+        """How the last run of a source ended."""
+        values: Row = {"ran_us": to_us(now), "error": error}
+        if error is None:
+            values["succeeded_us"] = to_us(now)
+        self.connection.execute(
+            update(sources).where(sources.c.id == self.source_id(source)).values(**values)
+        )
+
+    def put_files(self, source_id: int, rows: Iterable[FileRow]) -> None:
+        self._upsert(
+            files,
+            [
+                {
+                    "source_id": source_id,
+                    "path": row.path,
+                    "size": row.size,
+                    "mtime_ns": row.mtime_ns,
+                    "ctime_ns": row.ctime_ns,
+                    "digest": row.digest,
+                    "settled": row.settled,
+                }
+                for row in rows
+            ],
+        )
+
+    def forget_files(self, source_id: int, paths: Sequence[bytes]) -> None:
+        """Drop the cache of files that are gone; what they said stays."""
+        for start in range(0, len(paths), 500):
+            self.connection.execute(
+                delete(files).where(
+                    files.c.source_id == source_id, files.c.path.in_(paths[start : start + 500])
+                )
+            )
+
+    def refuse(self, source_id: int, refused: Sequence[tuple[str, str, str, str]], now: datetime) -> None:
+        """Quarantine documents: (location, code, reason, remedy) each; the first time of a refusal stays."""
+        if refused:
+            statement = upsert(quarantine)
+            self.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["source_id", "location"],
+                    set_={name: statement.excluded[name] for name in ("code", "reason", "remedy")},
+                ),
+                [
+                    {
+                        "source_id": source_id,
+                        "location": location,
+                        "code": code,
+                        "reason": reason,
+                        "remedy": remedy,
+                        "since_us": to_us(now),
+                    }
+                    for location, code, reason, remedy in refused
+                ],
+            )
+
+    def release(self, source_id: int, locations: Sequence[str]) -> None:
+        """Take documents out of quarantine."""
+        for start in range(0, len(locations), 500):
+            self.connection.execute(
+                delete(quarantine).where(
+                    quarantine.c.source_id == source_id,
+                    quarantine.c.location.in_(locations[start : start + 500]),
+                )
+            )
+
+    def apply(self, changes: Sequence[Change], now: datetime) -> None:
+        """Store what `plan.decide` decided, and mark all feeds it touches."""
+        seq = int(self.state("seq") or 0)
+        source_ids = {o.source: self.source_id(o.source) for change in changes for o in change.outcomes}
+        rows: dict[str, list[Row]] = {
+            name: [] for name in ("articles", "bodies", "documents", "revisions", "aliases")
+        }
+        filings: list[tuple[int, Change]] = []
+        for change in changes:
+            after = change.after
+            article = after.article
+            row_id = id_of_key(article.key)
+            if _shown(change.before) != _shown(after):
+                seq += 1
+                filings.append((seq, change))
+                rows["articles"].append(
+                    {
+                        "id": row_id,
+                        "key": article.key,
+                        "published_us": to_us(after.published),
+                        "arrived_us": to_us(after.arrived),
+                        "revised_us": to_us(after.revised) if after.revised else None,
+                        "held": article.held,
+                        "body": article.body.digest,
+                        "facts": encode(article),
+                        "seq": seq,
+                    }
+                )
+            rows["bodies"] += (
+                {"article_id": row_id, "digest": digest, "html": html}
+                for digest, html in change.bodies.items()
+            )
+            rows["documents"] += (
+                {
+                    "article_id": row_id,
+                    "source_id": source_ids[origin.source],
+                    "location": origin.location,
+                    "read_us": to_us(now),
+                    "facts": encode(after.documents[origin]),
+                }
+                for origin in change.outcomes
+            )
+            known_urls = change.before.article.urls if change.before else ()
+            rows["aliases"] += (
+                {"value": url, "article_id": row_id} for url in article.urls if url not in known_urls
+            )
+            if not article.held and (change.revision or (change.before and change.before.article.held)):
+                rows["revisions"].append(
+                    {
+                        "article_id": row_id,
+                        "at_us": to_us(after.revised or after.arrived),
+                        "title": article.title.text,
+                        "body": article.body.digest,
+                    }
+                )
+        self._upsert(articles, rows["articles"])
+        self._upsert(bodies, rows["bodies"], keep=True)
+        self._upsert(documents, rows["documents"])
+        self._upsert(revisions, rows["revisions"])
+        self._upsert(aliases, rows["aliases"], keep=True)
+        self._file(filings, now)
+        self.set_state("seq", str(seq))
+
+    def mark_published(self, published: dict[int, int]) -> None:
+        """Record up to which change each term's feed is published."""
+        if published:
+            self.connection.execute(
+                terms.update()
+                .where(terms.c.id == bindparam("b_id"))
+                .values(published_seq=bindparam("b_seq")),
+                [{"b_id": term, "b_seq": seq} for term, seq in published.items()],
+            )
+
+    def mark_all(self) -> None:
+        """Mark every feed and page as due, for what changed is how they are drawn."""
+        self.connection.execute(update(terms).values(published_seq=-1))
+        self.set_state("pages_seq", "-1")
+
+    def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
+        """Keep memberships, label counts and the marks of touched feeds in step with the articles."""
+        wanted: list[tuple[int, Change, dict[Term, tuple[str, str]], dict[Term, tuple[str, str]]]] = [
+            (seq, change, _terms_of(change.before), _terms_of(change.after)) for seq, change in filings
+        ]
+        ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
+        joined: list[Row] = []
+        left: list[Row] = []
+        moved: list[Row] = []
+        touched: dict[int, int] = {}
+        labels: Counter[tuple[int, str]] = Counter()
+        counts: Counter[int] = Counter()
+        for seq, change, before, after in wanted:
+            row_id = id_of_key(change.after.article.key)
+            published_us = to_us(change.after.published)
+            rescheduled = change.before is not None and change.before.published != change.after.published
+            for term in before.keys() | after.keys():
+                term_id = ids[term]
+                if term[0] != SYMBOL:
+                    touched[term_id] = seq
+                filed = {"b_term": term_id, "b_article": row_id}
+                if term not in after:
+                    left.append(filed)
+                    counts[term_id] -= 1
+                elif term not in before:
+                    counts[term_id] += 1
+                    role, label = after[term]
+                    joined.append(
+                        {
+                            "term_id": term_id,
+                            "article_id": row_id,
+                            "published_us": published_us,
+                            "arrived_us": to_us(now),
+                            "role": role,
+                            "label": label,
+                        }
+                    )
+                elif rescheduled or before[term] != after[term]:
+                    role, label = after[term]
+                    moved.append({**filed, "b_published": published_us, "b_role": role, "b_label": label})
+                if term in before and before[term][1]:
+                    labels[term_id, before[term][1]] -= 1
+                if term in after and after[term][1]:
+                    labels[term_id, after[term][1]] += 1
+        here = (
+            memberships.c.term_id == bindparam("b_term"),
+            memberships.c.article_id == bindparam("b_article"),
+        )
+        if left:
+            self.connection.execute(delete(memberships).where(*here), left)
+        if joined:
+            self.connection.execute(insert(memberships), joined)
+        if moved:
+            self.connection.execute(
+                update(memberships)
+                .where(*here)
+                .values(
+                    published_us=bindparam("b_published"),
+                    role=bindparam("b_role"),
+                    label=bindparam("b_label"),
+                ),
+                moved,
+            )
+        if counts:
+            self.connection.execute(
+                update(terms)
+                .where(terms.c.id == bindparam("b_id"))
+                .values(articles=terms.c.articles + bindparam("b_count")),
+                [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()],
+            )
+        if touched:
+            self.connection.execute(
+                update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq")),
+                [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()],
+            )
+        self._relabel(
+            {key: count for key, count in labels.items() if count}, max(touched.values(), default=0)
+        )
+
+    def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
+        """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
+        if not counts:
+            return
+        statement = upsert(term_labels)
+        self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["term_id", "label"],
+                set_={"articles": term_labels.c.articles + statement.excluded.articles},
+            ),
+            [{"term_id": term, "label": label, "articles": count} for (term, label), count in counts.items()],
+        )
+        ids = sorted({term for term, _ in counts})
+        best: dict[int, tuple[int, str]] = {}
+        for start in range(0, len(ids), 500):
+            chosen = select(term_labels).where(
+                term_labels.c.term_id.in_(ids[start : start + 500]), term_labels.c.articles > 0
+            )
+            for row in self.connection.execute(chosen):
+                best[row.term_id] = min(best.get(row.term_id, (0, "")), (-row.articles, row.label))
+        current = {row.id: row for row in self.connection.execute(select(terms).where(terms.c.id.in_(ids)))}
+        for term_id in ids:
+            label = best.get(term_id, (0, ""))[1]
+            term = current[term_id]
+            if label == term.label:
+                continue
+            self.connection.execute(update(terms).where(terms.c.id == term_id).values(label=label))
+            if term.scheme == CATEGORY and term.published_seq >= 0:
+                # Every entry of the category shows the label, in whatever feed it stands.
+                self._touch_members(term_id, seq)
+
+    def _touch_members(self, term_id: int, seq: int) -> None:
+        members = select(memberships.c.article_id).where(memberships.c.term_id == term_id)
+        self.connection.execute(update(articles).where(articles.c.id.in_(members)).values(seq=seq))
+        self.connection.execute(update(terms).where(terms.c.scheme != SYMBOL).values(changed_seq=seq))
+
+    def _term_ids(self, wanted: set[Term]) -> dict[Term, int]:
+        found: dict[Term, int] = {}
+        for scheme in {scheme for scheme, _ in wanted}:
+            values = sorted(value for s, value in wanted if s == scheme)
+            for start in range(0, len(values), 500):
+                rows = self.connection.execute(
+                    select(terms.c.id, terms.c.value).where(
+                        terms.c.scheme == scheme, terms.c.value.in_(values[start : start + 500])
+                    )
+                )
+                found |= {(scheme, row.value): row.id for row in rows}
+        missing = sorted(wanted - found.keys())
+        if missing:
+            first = 1 + (self.connection.execute(select(func.max(terms.c.id))).scalar() or 0)
+            found |= {term: first + offset for offset, term in enumerate(missing)}
+            self.connection.execute(
+                insert(terms),
+                [
+                    {
+                        "id": found[term],
+                        "scheme": term[0],
+                        "value": term[1],
+                        "label": "",
+                        "articles": 0,
+                        "changed_seq": 0,
+                        "published_seq": -1,
+                    }
+                    for term in missing
+                ],
+            )
+        return found
+
+    def _upsert(self, table: Table, rows: list[Row], *, keep: bool = False) -> None:
+        """Insert; a row that exists is overwritten, or kept as it is."""
+        if not rows:
+            return
+        statement = upsert(table)
+        keys = [column.name for column in table.primary_key]
+        others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        if keep:
+            self.connection.execute(statement.on_conflict_do_nothing(), rows)
+        else:
+            self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def _shown(known: Known | None) -> object:
+    """All that readers and operators see of an article."""
+    return (known.article, known.published, known.updated) if known else None
+
+
+def _terms_of(known: Known | None) -> dict[Term, tuple[str, str]]:
+    """Where an article stands, with its role and the label it suggests; nowhere while it is held."""
+    if known is None or known.article.held:
+        return {}
+    article = known.article
+    filed: dict[Term, tuple[str, str]] = {(ALL, ""): ("", "")}
+    filed |= {(CATEGORY, category.term): ("", category.label) for category in article.categories}
+    filed |= {(SYMBOL, symbol.value): (symbol.role.value, symbol.name) for symbol in article.symbols}
+    return filed

@@ -1,0 +1,64 @@
+"""What text may hold, and when two texts say the same.
+
+White space, the width of punctuation and the kind of quotation marks carry no meaning; letters, marks and
+digits do.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+
+_SPACE = re.compile(r"\s+")
+# XML 1.0 forbids most C0 controls, surrogates, U+FFFE and U+FFFF; C1 controls and DEL are discouraged;
+# the bidirectional overrides could turn a page's own words around.
+_ILLEGAL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def _widths() -> dict[int, int]:
+    """Full-width ASCII to ASCII, and typographic marks to their plainest form."""
+    table = {0xFF01 + offset: 0x21 + offset for offset in range(94)}
+    for plain, marks in (
+        ('"', "“”„‟＂「」『』"),
+        ("'", "‘’‚‛＇"),
+        (".", "。｡·・"),
+        (",", "、､"),
+        ("-", "—–―－‐‑"),
+        ("[", "【"),
+        ("]", "】"),
+        ("~", "～"),
+    ):
+        table.update({ord(mark): ord(plain) for mark in marks})
+    return table
+
+
+_WIDTHS = _widths()
+
+
+def normalise(text: str) -> str:
+    """The text without white space, in one width of punctuation."""
+    return _SPACE.sub("", text).translate(_WIDTHS)
+
+
+def digest(*parts: str | bytes) -> bytes:
+    """16 bytes that stand for these parts; the end of one cannot be taken for the start of the next."""
+    hashed = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        hashed.update(len(encoded).to_bytes(8, "big"))
+        hashed.update(encoded)
+    return hashed.digest()
+
+
+def strip_illegal(text: str) -> str:
+    """Without the code points that no XML document may hold, and without bidirectional overrides."""
+    return _ILLEGAL.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """Plain text on one line: line breaks, tabs and separators become a space; inner spaces stay as they are."""
+    return " ".join(
+        part for part in re.split(r"[\t\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+", strip_illegal(text)) if part
+    ).strip()

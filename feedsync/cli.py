@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,13 +16,12 @@ from feedsync import __version__
 from feedsync.errors import ConfigError, FeedsyncError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from feedsync.config import Config
     from feedsync.publish import Publisher
     from feedsync.store import Reader
-    from feedsync.sync import Progress, SyncReport
+    from feedsync.sync import SyncReport
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -73,7 +71,12 @@ def run_command(option: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
 @click.pass_obj
 def resync_command(
-    option: str | None, sources: tuple[str, ...], codes: tuple[str, ...], full: bool, dry_run: bool, as_json: bool
+    option: str | None,
+    sources: tuple[str, ...],
+    codes: tuple[str, ...],
+    full: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Bring everything up to date: ingest, then publish what changed.
 
@@ -267,7 +270,9 @@ def check_config_command(option: str | None) -> int:
     )
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
-        click.echo(f"source {source.name}: files {source.path} ({', '.join(source.pattern)}), every {source.interval_s} s")
+        click.echo(
+            f"source {source.name}: files {source.path} ({', '.join(source.pattern)}), every {source.interval_s} s"
+        )
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
     return 0
@@ -436,7 +441,15 @@ def _progress() -> Any:
             yield Progress()
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+        from rich.progress import (
+            Progress as Bar,
+        )
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Bar(*columns, console=Console(stderr=True), transient=True) as drawn:

@@ -22,7 +22,11 @@ def socket_path(database: Path) -> Path:
 
 def ask(path: Path) -> dict[str, Any] | None:
     """What the daemon says of itself; None when there is none."""
-    with contextlib.suppress(OSError, ValueError), _addressed(path) as address, socket.socket(socket.AF_UNIX) as client:
+    with (
+        contextlib.suppress(OSError, ValueError),
+        _addressed(path) as address,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
         client.settimeout(_TIMEOUT_S)
         client.connect(address)
         parts = []

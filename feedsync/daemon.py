@@ -76,9 +76,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
     log.info("stopped")
 
 
-def _wait(
-    signals: queue.SimpleQueue[int], worker: _Worker, server: _HttpServer, reload: Callable[[], Config]
-) -> None:
+def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: _HttpServer, reload: Callable[[], Config]) -> None:
     """Until told to stop: reload on SIGHUP, and mind the clock, whose jumps would silence the scheduler."""
     offset = time.time() - time.monotonic()
     while True:
@@ -190,7 +188,10 @@ class _Worker:
         self._watcher.watch(self._config.sources)
 
     def _scan(self, name: str) -> None:
-        self._pass([source for source in self._config.sources if source.name == name], Request(stopping=self._stopping.is_set))
+        self._pass(
+            [source for source in self._config.sources if source.name == name],
+            Request(stopping=self._stopping.is_set),
+        )
 
     def _on_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
         """The watcher saw something: look at just that, as soon as the worker is free."""
@@ -285,7 +286,7 @@ class _Watcher:
                 continue
             try:
                 self._watch(folders)
-            except Exception:  # noqa: BLE001 - the periodic scan goes on; the watch is taken up again
+            except Exception:
                 log.exception("watcher failed, trying again")
                 self._stop.wait(1)
 
@@ -332,7 +333,7 @@ class _HttpServer:
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application,  # type: ignore[arg-type]
+                application,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

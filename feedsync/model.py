@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Category:
     label: str = ""
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """What a symbol is to an article."""
 
     MENTION = "mention"
@@ -179,7 +179,7 @@ class Known:
         return max(self.revised, self.published) if self.revised else self.published
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What became of one document in a run."""
 
     NEW = "new"

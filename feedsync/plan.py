@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from feedsync.text import normalise
 from feedsync.model import Article, Category, Change, Known, Moment, Outcome, unite_symbols
+from feedsync.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,14 +70,10 @@ def revise(old: Article | None, new: Article, default_category: str) -> Article:
 
 def same_meaning(one: Article, other: Article) -> bool:
     """Whether two states say the same: title and text, whatever their markup, white space and punctuation width."""
-    return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(
-        other.title.text
-    )
+    return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(other.title.text)
 
 
-def decide(
-    known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str, str], now: datetime
-) -> Change:
+def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str, str], now: datetime) -> Change:
     """What becomes of one article when these documents arrive.
 
     `defaults` maps a source to its default category. `now` is the time of the run: the arrival of a new
@@ -89,9 +85,7 @@ def decide(
     bodies: dict[bytes, str] = {}
     outcomes: dict[Origin, Outcome] = {}
     for arrival in sorted(arrivals, key=lambda a: a.origin):
-        new = revise(
-            documents.get(arrival.origin), arrival.parsed.article, defaults.get(arrival.origin.source, "")
-        )
+        new = revise(documents.get(arrival.origin), arrival.parsed.article, defaults.get(arrival.origin.source, ""))
         documents[arrival.origin] = new
         bodies[arrival.parsed.article.body.digest] = arrival.parsed.html
         merged = merge(documents.values())

@@ -125,10 +125,10 @@ class Publisher:
                 expected.add(path)
                 if self.tree.read(path) != content:
                     yield path
-            for path in self._index_files(terms):
-                expected.add(path[0])
-                if self.tree.read(path[0]) != path[1]:
-                    yield path[0]
+            for path, content in self._index_files(terms):
+                expected.add(path)
+                if self.tree.read(path) != content:
+                    yield path
             keys = set()
             for _, path, content in self._page_files(reader, -1):
                 keys.add(path.rpartition("/")[2])
@@ -221,8 +221,7 @@ class Publisher:
             yield path, draw_feed(feed, site, [xml for _, xml in entries])
             if term.scheme == CATEGORY:
                 line = CategoryLine(term.value, label, term.articles)
-                newest = reader.heads([p.article_id for p in reader.newest(term.id, _HTML_LIST)])
-                yield names.category_path(term.value, "html"), draw_category(site, line, newest)
+                yield names.category_path(term.value, "html"), draw_category(site, line, heads[:_HTML_LIST])
 
     def _index_files(self, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
         lines = [

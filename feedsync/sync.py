@@ -20,12 +20,14 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from feedsync.errors import Interrupted, Refused, SourceError
 from feedsync.model import Arrival, Document, Origin, Outcome, Parsed
 from feedsync.parse import key_from_user, looks_unfinished, parse
 from feedsync.plan import decide
 from feedsync.publish import PublishReport
-from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, look, read, scan
+from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, look, printable, read, scan
 from feedsync.store import FileRow, Reader, Store, Writer
 from feedsync.text import digest
 
@@ -37,8 +39,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("feedsync.sync")
 
 _BATCH = 250
+_STORE_BATCH = 500
+"""Documents to a transaction: each costs a sync of the disk."""
+
 _WORKERS_FROM = 1500
 """Documents to read from which on worker processes pay for their start."""
+
+_AHEAD = 8
+"""Batches a worker process has before it, so that it never waits for the database."""
 
 _ROWS = 5000
 
@@ -105,16 +113,37 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a document was refused; see errors.Refused."""
+
+    code: str
+    reason: str
+    remedy: str
+
+    @classmethod
+    def of(cls, refused: Refused) -> Refusal:
+        return cls(refused.code, refused.message, refused.remedy)
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What reading one file gave: an article, a refusal, neither when it is the same as before or not whole."""
 
-    found: Found
+    path: bytes
     stat: Stat | None
     digest: bytes
     parsed: Parsed | None = None
-    refused: Refused | None = None
+    refused: Refusal | None = None
     unfinished: bool = False
     gone: bool = False
+
+    @property
+    def location(self) -> str:
+        return printable(self.path)
+
+
+_packed = msgspec.msgpack.Encoder()
+_unpacked = msgspec.msgpack.Decoder(list[Loaded])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +215,13 @@ class _Ingest:
     """One run's way from sources into the store."""
 
     def __init__(
-        self, store: Store, zone: ZoneInfo, request: Request, now: datetime, progress: Progress, stack: ExitStack
+        self,
+        store: Store,
+        zone: ZoneInfo,
+        request: Request,
+        now: datetime,
+        progress: Progress,
+        stack: ExitStack,
     ) -> None:
         self._store = store
         self._zone = zone
@@ -235,7 +270,7 @@ class _Ingest:
         walk = _Walk(source, source_id, report, quarantined, set(quarantined))
         try:
             tasks = self._tasks(walk)
-            for batch in self._load(source, tasks):
+            for batch in _gathered(self._load(source, tasks), _STORE_BATCH):
                 self._store_batch(walk, batch)
                 _stop_if_asked(self._request)
                 self._progress.step(len(batch))
@@ -248,9 +283,7 @@ class _Ingest:
         if changed and not self._request.dry_run:
             with self._writing() as writer:
                 writer.record_run(source.name, self._now, report.error)
-        report.seen = (
-            report.new + report.revised + report.merged + report.unchanged + report.quarantined
-        )
+        report.seen = report.new + report.revised + report.merged + report.unchanged + report.quarantined
         return report
 
     def missing(self) -> list[str]:
@@ -278,7 +311,7 @@ class _Ingest:
                 row = next(rows, None)
             known = row if row is not None and row.path == found.path else None
             if found.refused:
-                walk.refuse(found.location, found.refused)
+                walk.refuse(found.location, Refusal.of(found.refused))
             elif known and not request.full and _same(known, found):
                 walk.count_unchanged(found.location)
             else:
@@ -286,7 +319,7 @@ class _Ingest:
         with self._reading() as reader:
             if empty and reader.has_documents(walk.source_id):
                 raise SourceError(
-                    f"source {source.name}: {source.path} had articles and now has none; nothing was unpublished",
+                    f"source {source.name}: {source.path} had articles and now has none; they stay published",
                     remedy="mount the folder again, or put a file in it",
                 )
         while row is not None:
@@ -300,7 +333,7 @@ class _Ingest:
             if found is None:
                 continue
             if found.refused:
-                walk.refuse(found.location, found.refused)
+                walk.refuse(found.location, Refusal.of(found.refused))
                 continue
             with self._reading() as reader:
                 row = reader.file_row(walk.source_id, path)
@@ -314,9 +347,7 @@ class _Ingest:
         walk.partial = True
         keys = [key for key in self._keys.values() if key]
         with self._reading() as reader:
-            locations = {
-                location: key for key in keys for location in reader.locations(walk.source.name, key)
-            }
+            locations = {location: key for key in keys for location in reader.locations(walk.source.name, key)}
         for found in scan(walk.source):
             location = found.location
             key = locations.get(location) or next((k for k in keys if k in location), None)
@@ -324,7 +355,7 @@ class _Ingest:
                 continue
             self._found_keys.add(key)
             if found.refused:
-                walk.refuse(location, found.refused)
+                walk.refuse(location, Refusal.of(found.refused))
             else:
                 yield _Task(found, None)
 
@@ -353,43 +384,35 @@ class _Ingest:
             for batch in _batched(first):
                 yield work(batch)
             return
-        with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
-            waiting: deque[tuple[list[_Task], Future[list[Loaded]]]] = deque()
-
-            def take() -> list[Loaded]:
-                batch, future = waiting.popleft()
-                try:
-                    return future.result()
-                except BrokenExecutor:  # a worker was killed: its share is done here
-                    return work(batch)
-
-            for batch in _batched(itertools.chain(first, tasks)):
-                try:
-                    waiting.append((batch, pool.submit(work, batch)))
-                except BrokenExecutor:
-                    yield work(batch)
-                while len(waiting) > 2 * (os.cpu_count() or 1) or (waiting and waiting[0][1].done()):
-                    yield take()
-            while waiting:
-                yield take()
+        batches = _batched(itertools.chain(first, tasks))
+        workers = max(1, (os.cpu_count() or 1) - 1)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            waiting: deque[tuple[list[_Task], Future[bytes]]] = deque()
+            while True:
+                for batch in itertools.islice(batches, _AHEAD * workers - len(waiting)):
+                    waiting.append((batch, _submitted(pool, work, batch)))
+                if not waiting:
+                    return
+                if not waiting[0][1].done() and (own := next(batches, [])):
+                    yield work(own)  # nothing is ready: this process takes a share, too
+                else:
+                    yield _result(work, *waiting.popleft())
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []
         arrivals: dict[str, list[Arrival]] = defaultdict(list)
         for loaded in batch:
-            location = loaded.found.location
+            location = loaded.location
             if loaded.gone:
                 continue
             if loaded.stat is not None:
                 settled = loaded.stat.settled(time.time_ns()) and not loaded.unfinished
                 stat = loaded.stat
-                rows.append(
-                    FileRow(loaded.found.path, stat.size, stat.mtime_ns, stat.ctime_ns, loaded.digest, settled)
-                )
+                rows.append(FileRow(loaded.path, stat.size, stat.mtime_ns, stat.ctime_ns, loaded.digest, settled))
             if loaded.unfinished:
                 walk.report.pending += 1
                 if loaded.stat is None:
-                    self.busy[walk.source.name].add(loaded.found.path)
+                    self.busy[walk.source.name].add(loaded.path)
                 log.info("unfinished", extra={"fields": {"source": walk.source.name, "file": location}})
             elif loaded.refused:
                 walk.refuse(location, loaded.refused)
@@ -440,10 +463,10 @@ class _Walk:
     partial: bool = False
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
 
-    def refuse(self, location: str, refused: Refused) -> None:
+    def refuse(self, location: str, refused: Refusal) -> None:
         self.report.quarantined += 1
         self.stale.discard(location)
-        if self.quarantined.get(location) != (refused.code, refused.message):
+        if self.quarantined.get(location) != (refused.code, refused.reason):
             log.warning(
                 "quarantined",
                 extra={
@@ -451,12 +474,12 @@ class _Walk:
                         "source": self.source.name,
                         "file": location,
                         "code": refused.code,
-                        "reason": refused.message,
+                        "reason": refused.reason,
                         "remedy": refused.remedy,
                     }
                 },
             )
-            self._refusals.append((location, refused.code, refused.message, refused.remedy))
+            self._refusals.append((location, refused.code, refused.reason, refused.remedy))
 
     def accept(self, location: str) -> None:
         if location in self.quarantined:
@@ -484,6 +507,29 @@ def load_batch(
     return [load(source, zone, task, force=force, patient=patient) for task in tasks]
 
 
+def _submitted(
+    pool: ProcessPoolExecutor, work: Callable[[Sequence[_Task]], list[Loaded]], batch: list[_Task]
+) -> Future[bytes]:
+    try:
+        return pool.submit(_load_packed, work, batch)
+    except BrokenExecutor as error:
+        broken: Future[bytes] = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _result(work: Callable[[Sequence[_Task]], list[Loaded]], batch: list[_Task], future: Future[bytes]) -> list[Loaded]:
+    try:
+        return _unpacked.decode(future.result())
+    except BrokenExecutor:  # the worker was killed: its share is done here
+        return work(batch)
+
+
+def _load_packed(work: Callable[[Sequence[_Task]], list[Loaded]], tasks: Sequence[_Task]) -> bytes:
+    """What a worker process runs: its result is packed, for pickling it would cost as much as parsing."""
+    return _packed.encode(work(tasks))
+
+
 def load(source: FileSource, zone: ZoneInfo, task: _Task, *, force: bool, patient: bool) -> Loaded:
     """Read and parse one file. Raises nothing that concerns the file alone.
 
@@ -494,29 +540,40 @@ def load(source: FileSource, zone: ZoneInfo, task: _Task, *, force: bool, patien
     try:
         content, stat = read(source, found)
     except FileNotFoundError:
-        return Loaded(found, None, b"", gone=True)
+        return Loaded(found.path, None, b"", gone=True)
     except StillBeingWritten:
-        return Loaded(found, None, b"", unfinished=True)
+        return Loaded(found.path, None, b"", unfinished=True)
     except Refused as refused:
-        return Loaded(found, found.stat, b"refused", refused=refused)
+        return Loaded(found.path, found.stat, b"refused", refused=Refusal.of(refused))
     hashed = digest(content)
     if row and row.digest == hashed and not force:
-        return Loaded(found, stat, hashed)
+        return Loaded(found.path, stat, hashed)
     stood_still = not patient and row is not None and not row.digest and _same_stat(row, stat)
     if not stood_still and looks_unfinished(content):
-        return Loaded(found, stat, b"", unfinished=True)
+        return Loaded(found.path, stat, b"", unfinished=True)
     location = found.location
     document = Document(source.name, location, location.rpartition("/")[2], content)
     try:
-        return Loaded(found, stat, hashed, parsed=parse(document, zone))
+        return Loaded(found.path, stat, hashed, parsed=parse(document, zone))
     except Refused as refused:
-        return Loaded(found, stat, hashed, refused=refused)
-    except (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+        return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
+    except (
+        RecursionError,
+        MemoryError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         # A fault of ours, on input nobody thought of: it must not cost the other articles anything.
         log.exception("parser failed", extra={"fields": {"source": source.name, "file": location}})
         reason = f"the parser failed on it: {type(error).__name__}: {error}"
         return Loaded(
-            found, stat, hashed, refused=Refused("parser", reason[:300], remedy="report this as a bug, with the file")
+            found.path,
+            stat,
+            hashed,
+            refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
         )
 
 
@@ -532,3 +589,15 @@ def _batched(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
     iterator = iter(tasks)
     while batch := list(itertools.islice(iterator, _BATCH)):
         yield batch
+
+
+def _gathered(batches: Iterable[list[Loaded]], size: int) -> Iterator[list[Loaded]]:
+    """Batches put together until each has at least `size`."""
+    gathered: list[Loaded] = []
+    for batch in batches:
+        gathered += batch
+        if len(gathered) >= size:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered

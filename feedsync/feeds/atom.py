@@ -42,7 +42,7 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     drawn.published(known.published)
     drawn.updated(known.updated)
     drawn.author({"name": strip_illegal(article.credit.outlet if article.credit else site.title)})
-    drawn.content(strip_illegal(entry.html) or _title_alone(article.title.text), type="html")
+    drawn.content(entry.html or _title_alone(article.title.text), type="html")
     categories = [
         {"term": c.term, "scheme": names.url(site, "category/"), "label": labels.get(c.term, c.term)}
         for c in article.categories

@@ -30,7 +30,11 @@ class Feed:
 
 def feed_of_all(site: Site, entries: Iterable[Known]) -> Feed:
     return Feed(
-        names.feed_id(site, "all"), site.title, _newest(entries), names.url(site, names.ALL_ATOM), names.url(site, "")
+        names.feed_id(site, "all"),
+        site.title,
+        _newest(entries),
+        names.url(site, names.ALL_ATOM),
+        names.url(site, ""),
     )
 
 

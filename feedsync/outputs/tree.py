@@ -10,13 +10,13 @@ import contextlib
 import ctypes
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _SYNC_ALL_FROM = 32

@@ -32,19 +32,109 @@ _DROPPED = (
     "form", "input", "button", "select", "textarea", "audio", "video", "canvas", "head", "title", "meta", "link",
     "base", "frame", "frameset", "xmp", "plaintext", "noembed", "map", "area", "dialog",
 )  # fmt: skip
+_HAS_DROPPED = re.compile("<(?:" + "|".join(_DROPPED) + ")", re.IGNORECASE)
 _BLOCKS = frozenset(
-    "p div figure figcaption blockquote pre ul ol li dl dt dd table caption thead tbody tfoot tr td th hr "
-    "h1 h2 h3 h4 h5 h6 section article center".split()
+    [
+        "p",
+        "div",
+        "figure",
+        "figcaption",
+        "blockquote",
+        "pre",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "td",
+        "th",
+        "hr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "section",
+        "article",
+        "center",
+    ]
 )
-_INLINE = frozenset("a b strong i em u s del ins sub sup small big code q cite mark".split())
+_INLINE = frozenset(
+    [
+        "a",
+        "b",
+        "strong",
+        "i",
+        "em",
+        "u",
+        "s",
+        "del",
+        "ins",
+        "sub",
+        "sup",
+        "small",
+        "big",
+        "code",
+        "q",
+        "cite",
+        "mark",
+    ]
+)
 _CONTAINERS = frozenset(
-    "body div figure blockquote ul ol dl table thead tbody tfoot tr section article center".split()
+    [
+        "body",
+        "div",
+        "figure",
+        "blockquote",
+        "ul",
+        "ol",
+        "dl",
+        "table",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "section",
+        "article",
+        "center",
+    ]
 )
-_TRIMMED = tuple(
-    "p li td th dt dd figcaption figure div blockquote h1 h2 h3 h4 h5 h6 strong b em i u a".split()
+_TRIMMED = (
+    "p",
+    "li",
+    "td",
+    "th",
+    "dt",
+    "dd",
+    "figcaption",
+    "figure",
+    "div",
+    "blockquote",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "strong",
+    "b",
+    "em",
+    "i",
+    "u",
+    "a",
 )
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
-_SELF_CLOSING = frozenset("p li dt dd tr td th option thead tbody tfoot".split())
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
+_SELF_CLOSING = frozenset(["p", "li", "dt", "dd", "tr", "td", "th", "option", "thead", "tbody", "tfoot"])
 
 _CLEANER = nh3.Cleaner(
     tags=(_BLOCKS | _INLINE | {"br", "img", "colgroup", "col"}) - {"section", "article", "center", "big"},
@@ -72,6 +162,9 @@ _CLEANER = nh3.Cleaner(
 )
 _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
+_MARKED_CREDIT = etree.XPath(".//*[contains(@class, 'em_media')]")
+_MAYBE_HIDDEN = etree.XPath(".//*[@style or @hidden]")
+
 _LOOKS_HTML = re.compile(
     r"</?(?:p|div|br|span|a|img|strong|b|em|i|u|table|tr|td|ul|ol|li|h[1-6]|center|font|section|article|figure"
     r"|blockquote|pre|hr|script|style|iframe|svg|math|form|input|object|embed|video|audio|body|html|head|meta|link"
@@ -79,6 +172,10 @@ _LOOKS_HTML = re.compile(
     re.IGNORECASE,
 )
 _PAGE_TAG = re.compile(r"</?(?:html|body)\b[^<>]{0,500}>|<!doctype[^<>]{0,500}>", re.IGNORECASE)
+_SIMPLE = re.compile(
+    r"\s*(?:<p(?: class=\"em_media\")?>(?:<strong>[^<>&\u00a0]*</strong>|[^<>&\u00a0]*)</p>\s*)+", re.ASCII
+)
+_SIMPLE_PARAGRAPH = re.compile(r"<p( class=\"em_media\")?>(<strong>)?([^<]*)<")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>")
 _TAG_IN_CLEAN = re.compile(r"<[^>\"]*(?:\"[^\"]*\"[^>\"]*)*>")
 _BLOCK_IN_CLEAN = re.compile(
@@ -109,12 +206,13 @@ def looks_like_html(body: str) -> bool:
 
 def text_of(html: str) -> str:
     """The text of clean HTML, a line per block."""
-    return unescape(_TAG_IN_CLEAN.sub("", _BLOCK_IN_CLEAN.sub("\n", html))).strip()
+    text = _TAG_IN_CLEAN.sub("", _BLOCK_IN_CLEAN.sub("\n", html))
+    return (unescape(text) if "&" in text else text).strip()
 
 
 def paragraphs(text: str) -> str:
-    """Plain text as HTML, a paragraph per line; nothing in it is markup."""
-    lines = (re.sub(r"[ \t]+", " ", line.strip()) for line in strip_illegal(text).split("\n"))
+    """Plain text of legal characters as HTML, a paragraph per line; nothing in it is markup."""
+    lines = (re.sub(r"[ \t]+", " ", line.strip()) for line in text.split("\n"))
     return "".join(f"<p>{escape(line, quote=False)}</p>" for line in lines if line)
 
 
@@ -128,11 +226,13 @@ def clean_text(text: str) -> Cleaned:
 
 
 def clean_html(source: str, base: str = "") -> Cleaned:
-    """Clean an HTML body; relative links are resolved against `base` (an absolute URL or "").
+    """Clean an HTML body of legal characters; relative links are resolved against `base` (an absolute URL or "").
 
     Raises Refused (`too-deep`) when elements are nested beyond what can be kept whole.
     """
-    source = _PAGE_TAG.sub("", strip_illegal(source))
+    if simple := _clean_simple(source):
+        return simple
+    source = _PAGE_TAG.sub("", source)
     if "<![CDATA[" in source:
         source = source.replace("<![CDATA[", "").replace("]]>", "")
     _check_depth(source)
@@ -140,25 +240,53 @@ def clean_html(source: str, base: str = "") -> Cleaned:
     body = _parse(source)
     if body is None:
         return Cleaned("", None, unite_symbols(symbols))
-    etree.strip_elements(body, *_DROPPED, with_tail=False)
+    if _HAS_DROPPED.search(source):
+        etree.strip_elements(body, *_DROPPED, with_tail=False)
     _drop_hidden(body)
     credit = _take_credit(body)
     symbols += _unwrap_links(body, base)
     symbols += _mend_images(body, base)
-    etree.strip_tags(body, "span", "font", "label", "o:p")
+    etree.strip_tags(body, "span", "font", "label")
     for element in body.iter("center"):
         blocks = any(child.tag in _BLOCKS for child in element)
         element.tag = "div" if blocks else "figure" if element.find(".//img") is not None else "p"
     _trim(body)
     if credit is None:
         credit = _take_tail(body)
-    serialised = escape(body.text or "", quote=False) + "".join(
-        etree.tostring(child, encoding="unicode", method="html") for child in body
-    )
-    html = strip_illegal(_CLEANER.clean(serialised)).strip()
+    serialised = etree.tostring(body, encoding="unicode", method="html")
+    html = _CLEANER.clean(serialised.removeprefix("<body>").removesuffix("</body>")).strip()
+    if "&#" in source:  # a character reference can name what no XML document may hold
+        html = strip_illegal(html)
     if "<" not in html and html:
         html = f"<p>{html}</p>"
     return Cleaned(html, credit, unite_symbols(symbols))
+
+
+def _clean_simple(source: str) -> Cleaned | None:
+    """The same result, without a parser, for a body of plain paragraphs and nothing else; None for any other.
+
+    Most posts are like this. Their paragraphs hold text only (no `<`, `>`, `&` and no U+00A0, which the
+    sanitiser would write as an entity), so there is nothing to sanitise; a property test holds the two ways
+    against each other.
+    """
+    if not _SIMPLE.fullmatch(source):
+        return None
+    parts = [(marked, strong, text.strip()) for marked, strong, text in _SIMPLE_PARAGRAPH.findall(source)]
+    parts = [part for part in parts if part[2]]
+    credit = None
+    candidates = [number for number, part in enumerate(parts) if part[0]] or [len(parts) - 1] * bool(parts)
+    outlets = {number: outlet for number in candidates if (outlet := outlet_of_line(parts[number][2]))}
+    if outlets:
+        credit = Credit(Credit.LINE, next(iter(outlets.values())))
+        parts = [part for number, part in enumerate(parts) if number not in outlets]
+    if credit is None and parts and not parts[-1][1]:
+        rest, credit = split_tail(parts[-1][2])
+        if credit and rest:
+            parts[-1] = ("", "", rest)
+        else:
+            credit = None
+    html = "".join(f"<p><strong>{text}</strong></p>" if strong else f"<p>{text}</p>" for _, strong, text in parts)
+    return Cleaned(html, credit)
 
 
 def _check_depth(source: str) -> None:
@@ -215,7 +343,7 @@ def _cut_charts(source: str) -> tuple[str, list[Symbol]]:
 
 
 def _drop_hidden(body: lxml_html.HtmlElement) -> None:
-    for element in body.xpath(".//*[@style or @hidden]"):
+    for element in _MAYBE_HIDDEN(body):
         if element.getparent() is not None and (
             element.get("hidden") is not None or _HIDDEN.search(element.get("style", ""))
         ):
@@ -223,18 +351,16 @@ def _drop_hidden(body: lxml_html.HtmlElement) -> None:
 
 
 def _take_credit(body: lxml_html.HtmlElement) -> Credit | None:
-    """Remove the credit paragraph: one of class em_media, else a last paragraph that is a credit line."""
-    marked = body.xpath(".//*[contains(@class, 'em_media')]")
-    candidates = list(marked)
-    if last := [child for child in body if child.text_content().strip()][-1:]:
-        candidates += last
-    for element in candidates:
-        outlet = outlet_of_line(element.text_content())
-        if outlet or element in marked:
+    """Remove credit lines among the paragraphs of class em_media, or at the end; the first names the outlet."""
+    marked = [element for element in _MARKED_CREDIT(body) if element.text_content().strip()]
+    if not marked:
+        marked = [child for child in body if child.text_content().strip()][-1:]
+    credit = None
+    for element in marked:
+        if outlet := outlet_of_line(element.text_content()):
             element.drop_tree()
-        if outlet:
-            return Credit(Credit.LINE, outlet)
-    return None
+            credit = credit or Credit(Credit.LINE, outlet)
+    return credit
 
 
 def _take_tail(body: lxml_html.HtmlElement) -> Credit | None:
@@ -342,14 +468,8 @@ def _size(source: str, width: str, height: str) -> tuple[int, int] | None:
 
 def _trim(body: lxml_html.HtmlElement) -> None:
     """No white space at the edges of blocks, no trailing breaks, no empty elements."""
-    for element in reversed(list(body.iter(*_TRIMMED))):
-        parent = element.getparent()
-        if parent is None:
-            continue
-        _trim_start(element)
-        _trim_end(element)
-        if element.tag not in ("td", "th") and not len(element) and not (element.text or "").strip():
-            element.drop_tree()
+    for element in reversed(body):
+        _trim_block(element)
     for element in body.iter(*_CONTAINERS):
         if element.text and not element.text.strip():
             element.text = None
@@ -362,18 +482,39 @@ def _trim(body: lxml_html.HtmlElement) -> None:
         body.text = body.text.lstrip()
 
 
+def _trim_block(element: lxml_html.HtmlElement) -> None:
+    """Trim an element from its innermost parts outwards, and drop it when nothing is left."""
+    for child in reversed(element):
+        _trim_block(child)
+    if element.tag not in _TRIMMED:
+        return
+    if len(element):
+        if element.tag not in _INLINE:
+            _trim_start(element)
+        _trim_end(element)
+    elif element.tag not in _INLINE:
+        if (text := element.text) and len(stripped := text.strip()) != len(text):
+            element.text = stripped
+    elif element.text and _ends_block(element):
+        element.text = element.text.rstrip()
+    if not len(element) and not (element.text or "").strip() and element.tag not in ("td", "th"):
+        element.drop_tree()
+
+
 def _trim_start(element: lxml_html.HtmlElement) -> None:
-    inline = element.tag in _INLINE
-    while True:
-        if element.text and element.text.strip():
-            element.text = element.text if inline else element.text.lstrip()
+    """Cut white space and breaks off the start of a block, also where it begins inside inline elements."""
+    while not (element.text or "").strip():
+        element.text = None
+        if not len(element):
             return
-        if inline or not len(element) or element[0].tag != "br":
-            if not inline:
-                element.text = None
+        first = element[0]
+        if first.tag != "br":
+            if first.tag in _INLINE:
+                _trim_start(first)
             return
-        element.text = element[0].tail
-        element.remove(element[0])
+        element.text = first.tail
+        element.remove(first)
+    element.text = (element.text or "").lstrip()
 
 
 def _trim_end(element: lxml_html.HtmlElement) -> None:

@@ -71,8 +71,7 @@ def _read(text: str, zone: tzinfo) -> Moment:
         simplefilter("error", dateutil_parser.UnknownTimezoneWarning)
         try:
             first, second = (
-                dateutil_parser.parse(text, default=default, tzinfos=_ZONES, yearfirst=True)
-                for default in _DEFAULTS
+                dateutil_parser.parse(text, default=default, tzinfos=_ZONES, yearfirst=True) for default in _DEFAULTS
             )
         except dateutil_parser.UnknownTimezoneWarning as warning:
             raise ValueError("its time zone is unknown") from warning

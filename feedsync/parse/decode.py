@@ -6,7 +6,6 @@ read every UTF-8 file as GB18030 rubbish without an error.
 
 from __future__ import annotations
 
-
 from feedsync.errors import Refused
 
 _BOM = b"\xef\xbb\xbf"
@@ -22,9 +21,7 @@ def decode(content: bytes) -> str:
     if not content.strip():
         raise Refused("empty", "the file is empty", remedy="write the article again, or delete the file")
     if b"\0" in content:
-        raise Refused(
-            "binary", "the file holds NUL bytes: it is binary, or UTF-16", remedy="save it as UTF-8 text"
-        )
+        raise Refused("binary", "the file holds NUL bytes: it is binary, or UTF-16", remedy="save it as UTF-8 text")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

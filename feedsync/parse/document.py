@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import date, tzinfo
 
 from feedsync.errors import Refused
-from feedsync.text import digest, normalise, one_line, strip_illegal
 from feedsync.model import Article, Body, Category, Credit, Document, Moment, Parsed, Title
 from feedsync.parse import clean, frontmatter
 from feedsync.parse.credit import outlet_of_tag, split_tail
 from feedsync.parse.dates import moment_of_day, read_moment
+from feedsync.parse.decode import decode
 from feedsync.parse.footer import split_footer, web_url
 from feedsync.parse.frontmatter import FrontMatter
 from feedsync.parse.identity import day_of_key, key_of_code, key_of_name, key_of_text, key_of_url
 from feedsync.parse.plain import read_plain
-from feedsync.parse.decode import decode
+from feedsync.text import digest, normalise, one_line, strip_illegal
 
 MAX_DERIVED_TITLE = 60
 """Characters of a title taken from the text."""
@@ -119,14 +119,10 @@ def _title(given: str, summary: str, text: str) -> Title:
     for words in (summary, text):
         if match := _SENTENCE.search(words.strip()):
             sentence = one_line(match.group(0))
-            short = (
-                sentence if len(sentence) <= MAX_DERIVED_TITLE else sentence[: MAX_DERIVED_TITLE - 1] + "…"
-            )
+            short = sentence if len(sentence) <= MAX_DERIVED_TITLE else sentence[: MAX_DERIVED_TITLE - 1] + "…"
             if short:
                 return Title(False, short)
-    raise Refused(
-        "no-text", "it has neither a title nor a text", remedy="write the article again, or delete the file"
-    )
+    raise Refused("no-text", "it has neither a title nor a text", remedy="write the article again, or delete the file")
 
 
 def _key(name: str, fields: FrontMatter, urls: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
@@ -167,9 +163,7 @@ def _day_of_name(name: str) -> date | None:
     return None
 
 
-def _credit(
-    said: _Said, line: Credit | None, digest_credit: Credit | None, tags: tuple[str, ...]
-) -> Credit | None:
+def _credit(said: _Said, line: Credit | None, digest_credit: Credit | None, tags: tuple[str, ...]) -> Credit | None:
     named = said.outlet or next((v for v in said.fields.texts(*_OUTLET_FIELDS) if "://" not in v), "")
     candidates = [c for c in (line, digest_credit) if c]
     if named:

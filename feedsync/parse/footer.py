@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 _NAVIGATION = re.compile(r"(?:\[返回[^\]\n]{0,100}\]\(.{0,300}\)[ \t]*[｜|]?[ \t]*){1,4}")
 _URL_LINE = re.compile(r"<\s*([a-z]+:[^<>\n]{0,2000})?\s*>", re.IGNORECASE)
+_PLAIN_URL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{1,4})?/[A-Za-z0-9/._~?=&,;:+%!$'()*@-]{0,1900}", re.ASCII)
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -34,6 +35,8 @@ def split_footer(body: str) -> tuple[str, str]:
 
 def web_url(url: str) -> str:
     """An absolute http or https URL in ASCII, without credentials; "" for anything else."""
+    if _PLAIN_URL.fullmatch(url):
+        return url
     url = "".join(url.split()) if "\n" in url else url.strip()
     try:
         parts = urlsplit(url)

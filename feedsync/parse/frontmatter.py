@@ -38,14 +38,17 @@ class FrontMatter:
 
     def text(self, *names: str) -> str:
         """The first filled field of these names, as text."""
-        return next(iter(self.texts(*names)), "")
+        values = self.texts(*names)
+        return values[0] if values else ""
 
     def texts(self, *names: str) -> tuple[str, ...]:
         """The values of the first filled field of these names."""
         for name in names:
-            value = self.fields.get(name, "")
-            values = (value,) if isinstance(value, str) else value
-            if filled := tuple(v.strip() for v in values if v.strip()):
+            value = self.fields.get(name)
+            if isinstance(value, str):
+                if value := value.strip():
+                    return (value,)
+            elif value and (filled := tuple(v.strip() for v in value if v.strip())):
                 return filled
         return ()
 
@@ -101,9 +104,7 @@ def _fields(lines: list[str]) -> dict[str, Value]:
             # A repeated key keeps its first filled value: an empty one never overwrites.
             if not fields.get(name):
                 fields[name] = _scalar(value)
-        elif (
-            (match := _LIST_LINE.fullmatch(line)) and name and isinstance(sofar := fields[name] or (), tuple)
-        ):
+        elif (match := _LIST_LINE.fullmatch(line)) and name and isinstance(sofar := fields[name] or (), tuple):
             fields[name] = (*sofar, _scalar(match.group(1).strip()))
         else:
             structured = True
@@ -140,13 +141,9 @@ def _yaml_fields(text: str, flat: dict[str, Value]) -> dict[str, Value]:
     except yaml.YAMLError:
         return {}
     except RecursionError as error:
-        raise Refused(
-            "yaml-depth", "the front matter is nested too deep", remedy="write plain fields"
-        ) from error
+        raise Refused("yaml-depth", "the front matter is nested too deep", remedy="write plain fields") from error
     if isinstance(loaded, list) and not flat:
-        raise Refused(
-            "front-matter", "the front matter is a list, not fields", remedy="write `title: ...` lines"
-        )
+        raise Refused("front-matter", "the front matter is a list, not fields", remedy="write `title: ...` lines")
     if not isinstance(loaded, dict):
         return {}
     found: dict[str, Value] = {}
@@ -171,7 +168,6 @@ def _forbid(text: str) -> None:
             raise Refused("yaml-alias", "the front matter uses YAML aliases", remedy="write each value out")
         if anchor:
             anchors.add(anchor)
-        if str(getattr(event, "tag", None)).startswith("tag:yaml.org,2002:python"):
-            raise Refused(
-                "yaml-tag", f"the front matter uses the YAML tag {event.tag}", remedy="remove the tag"
-            )
+        tag = str(getattr(event, "tag", None))
+        if tag.startswith("tag:yaml.org,2002:python"):
+            raise Refused("yaml-tag", f"the front matter uses the YAML tag {tag}", remedy="remove the tag")

@@ -34,9 +34,7 @@ def read_plain(text: str) -> PlainText:
     lines = text.split("\n")
     filled = [number for number, line in enumerate(lines) if line.strip()][:_HEAD_LINES]
     dated = next((number for number in filled if _date_of(lines[number])), None)
-    titled = next(
-        (number for number in filled if number != dated and len(lines[number].strip()) <= _MAX_TITLE), None
-    )
+    titled = next((number for number in filled if number != dated and len(lines[number].strip()) <= _MAX_TITLE), None)
     if titled is not None and titled != filled[0] and filled[0] != dated:
         titled = None  # the first line is already the text
     if dated is not None and titled is not None and titled > dated and dated != filled[0]:

@@ -40,17 +40,15 @@ def mention_of(attributes: Mapping[str, str], name: str) -> Symbol | None:
 def subjects_in_markup(markup: str) -> Iterable[Symbol]:
     """The symbols in a chart block, read from the raw markup."""
     for tag in markup.split("<"):
-        attributes = {
-            name.lower(): value for name, value in _TAG_ATTRIBUTE.findall(tag.replace("&amp;", "&"))
-        }
+        attributes = {name.lower(): value for name, value in _TAG_ATTRIBUTE.findall(tag.replace("&amp;", "&"))}
         if symbol := _symbol(attributes, Role.SUBJECT):
             yield symbol
 
 
 def _symbol(attributes: Mapping[str, str], role: Role, name: str = "") -> Symbol | None:
-    if match := _QUOTE_LINK.search(attributes.get("href", "")):
-        market, code = match.groups()
-    elif match := _CHART_IMAGE.search(attributes.get("src", "")):
+    if (match := _QUOTE_LINK.search(attributes.get("href", ""))) or (
+        match := _CHART_IMAGE.search(attributes.get("src", ""))
+    ):
         market, code = match.groups()
     elif match := _CHART_CODE.match(attributes.get("data-code", "")):
         code, market = match.groups()

@@ -9,6 +9,7 @@ from feedsync.parse.decode import cut_short
 
 _OPEN_TAG = re.compile(r"<(?:[A-Za-z/!][^<>\n]{0,600})?$")
 _TAG = re.compile(r"<(/?)(p|div|strong|span|a|center|table|ul|ol)\b[^<>]*>", re.IGNORECASE)
+_RETURN = "\n[返回".encode()
 _QUOTE_ONLY = re.compile(r">[^\n]*(?:\n>[^\n]*)*")
 
 
@@ -20,6 +21,8 @@ def looks_unfinished(content: bytes) -> bool:
     """
     if not content or content.endswith((b"\n", b"\r")) or b"\0" in content:
         return False
+    if content.endswith(b")") and _RETURN in content[-600:]:
+        return False  # ends with the pipeline's footer
     if cut_short(content):
         return True
     try:
@@ -35,11 +38,7 @@ def looks_unfinished(content: bytes) -> bool:
     body = text.split("\n---", 1)[-1].partition("\n")[2].strip("\n") if post else text
     if not body.strip():
         return False
-    return (
-        bool(_OPEN_TAG.search(body[-700:]))
-        or _open_element(body)
-        or (post and bool(_QUOTE_ONLY.fullmatch(body)))
-    )
+    return bool(_OPEN_TAG.search(body[-700:])) or _open_element(body) or (post and bool(_QUOTE_ONLY.fullmatch(body)))
 
 
 def _open_element(body: str) -> bool:

@@ -1,5 +1,5 @@
 """Where documents come from."""
 
-from feedsync.sources.files import FileSource, Found, Stat, StillBeingWritten, look, read, scan
+from feedsync.sources.files import FileSource, Found, Stat, StillBeingWritten, look, printable, read, scan
 
-__all__ = ["FileSource", "Found", "Stat", "StillBeingWritten", "look", "read", "scan"]
+__all__ = ["FileSource", "Found", "Stat", "StillBeingWritten", "look", "printable", "read", "scan"]

@@ -128,7 +128,9 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
         raise
     except OSError as error:
         raise Refused(
-            "unreadable", f"the file cannot be opened: {error.strerror}", remedy="correct its permissions or owner"
+            "unreadable",
+            f"the file cannot be opened: {error.strerror}",
+            remedy="correct its permissions or owner",
         ) from error
     try:
         before = os.fstat(descriptor)
@@ -265,5 +267,7 @@ def _not_a_file(mode: int) -> Refused:
 
 def _unreadable_folder(error: OSError) -> Refused:
     return Refused(
-        "unreadable", f"the folder cannot be listed: {error.strerror}", remedy="correct its permissions or owner"
+        "unreadable",
+        f"the folder cannot be listed: {error.strerror}",
+        remedy="correct its permissions or owner",
     )

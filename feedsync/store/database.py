@@ -31,9 +31,7 @@ def path_of(url: str) -> Path:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigError(
-            f"store.url {url!r} is not a database URL", remedy="sqlite:///var/feedsync.db"
-        ) from error
+        raise ConfigError(f"store.url {url!r} is not a database URL", remedy="sqlite:///var/feedsync.db") from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise ConfigError(
             f"store.url {parsed.render_as_string(hide_password=True)!r} is not a SQLite file",
@@ -62,6 +60,7 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
         cursor.execute("PRAGMA cache_size = -16384")
         if writable:
             cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA wal_autocheckpoint = 8000")  # 32 MB: fewer syncs in a big pass
         else:
             cursor.execute("PRAGMA query_only = ON")
         cursor.close()
@@ -82,9 +81,7 @@ def prepare(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"the folder of {path} cannot be made: {error.strerror}", remedy="check store.url"
-        ) from error
+        raise StoreError(f"the folder of {path} cannot be made: {error.strerror}", remedy="check store.url") from error
     version = inspect(path)
     if version == SCHEMA:
         return
@@ -101,9 +98,7 @@ def inspect(path: Path) -> int:
     try:
         if not path.exists() or path.stat().st_size == 0:
             return 0
-        with contextlib.closing(
-            sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)
-        ) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)) as connection:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

@@ -6,21 +6,19 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedsync.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _POLL_S = 0.05
 
 
 @contextmanager
-def exclusive(
-    path: Path, *, timeout_s: float, waiting: Callable[[str], None] | None = None
-) -> Iterator[None]:
+def exclusive(path: Path, *, timeout_s: float, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock file `path`; `waiting` is told the holder's pid once, when there is one to wait for.
 
     Raises LockError when it was not free within `timeout_s`, or cannot be made.
@@ -55,7 +53,5 @@ def _acquire(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[s
             waiting(holder)
             told = True
         if time.monotonic() >= deadline:
-            raise LockError(
-                f"another feedsync (pid {holder}) holds {path}", remedy="wait for it to finish, or stop it"
-            )
+            raise LockError(f"another feedsync (pid {holder}) holds {path}", remedy="wait for it to finish, or stop it")
         time.sleep(_POLL_S)

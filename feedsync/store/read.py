@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Row, Select
+
+    from feedsync.model import Article
 
 _CHUNK = 500
 
@@ -108,7 +110,7 @@ class Reader:
     def known(self, keys: Sequence[str]) -> dict[str, Known]:
         """The articles of these keys that exist, with what each of their documents says."""
         ids = [id_of_key(key) for key in keys]
-        rows: list[Row[tuple[object, ...]]] = []
+        rows: list[Row[Any]] = []
         said: dict[int, dict[Origin, bytes]] = {}
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
@@ -130,7 +132,14 @@ class Reader:
     def file_rows(self, source_id: int, after: bytes, limit: int) -> list[FileRow]:
         """What is known of a source's files whose paths come after one, in the order of their bytes."""
         statement = (
-            select(files.c.path, files.c.size, files.c.mtime_ns, files.c.ctime_ns, files.c.digest, files.c.settled)
+            select(
+                files.c.path,
+                files.c.size,
+                files.c.mtime_ns,
+                files.c.ctime_ns,
+                files.c.digest,
+                files.c.settled,
+            )
             .where(files.c.source_id == source_id, files.c.path > after)
             .order_by(files.c.path)
             .limit(limit)
@@ -175,9 +184,7 @@ class Reader:
         if source_id is not None:
             statement = statement.where(quarantine.c.source_id == source_id)
         return [
-            Quarantined(
-                Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us)
-            )
+            Quarantined(Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us))
             for row in self.connection.execute(statement)
         ]
 
@@ -204,14 +211,12 @@ class Reader:
         statement = select(m.article_id, m.published_us, m.arrived_us).where(
             m.term_id == term_id, m.arrived_us >= since
         )
-        return self._places(
-            statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit)
-        )
+        return self._places(statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit))
 
-    def _places(self, statement: object) -> list[Place]:
+    def _places(self, statement: Select[Any]) -> list[Place]:
         return [
             Place(article_id, from_us(published), from_us(arrived))
-            for article_id, published, arrived in self.connection.execute(statement)  # type: ignore[call-overload]
+            for article_id, published, arrived in self.connection.execute(statement)
         ]
 
     def seqs(self, ids: Iterable[int]) -> dict[int, int]:
@@ -219,9 +224,7 @@ class Reader:
         wanted = list(ids)
         found: dict[int, int] = {}
         for start in range(0, len(wanted), _CHUNK):
-            statement = select(articles.c.id, articles.c.seq).where(
-                articles.c.id.in_(wanted[start : start + _CHUNK])
-            )
+            statement = select(articles.c.id, articles.c.seq).where(articles.c.id.in_(wanted[start : start + _CHUNK]))
             found |= {row.id: row.seq for row in self.connection.execute(statement)}
         return found
 
@@ -229,28 +232,13 @@ class Reader:
         """Articles with their HTML, in the order of the ids."""
         for start in range(0, len(ids), 100):
             chunk = ids[start : start + 100]
-            rows = {
-                row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk)))
-            }
+            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk)))}
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
-    def heads(self, ids: Sequence[int]) -> list[Known]:
-        """Articles without their HTML, in the order of the ids."""
-        rows: dict[int, Known] = {}
-        for start in range(0, len(ids), _CHUNK):
-            statement = select(articles).where(articles.c.id.in_(ids[start : start + _CHUNK]))
-            rows |= {row.id: _known(row, {}) for row in self.connection.execute(statement)}
-        return [rows[article_id] for article_id in ids]
-
     def changed_entries(self, after_seq: int, limit: int) -> list[tuple[int, Entry]]:
         """Published articles that changed after a point of the sequence, with their sequence, in its order."""
-        statement = (
-            _entries()
-            .where(articles.c.seq > after_seq, ~articles.c.held)
-            .order_by(articles.c.seq)
-            .limit(limit)
-        )
+        statement = _entries().where(articles.c.seq > after_seq, ~articles.c.held).order_by(articles.c.seq).limit(limit)
         return [(row.seq, Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
 
     def source_rows(self) -> list[SourceRow]:
@@ -258,9 +246,7 @@ class Reader:
             select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
             for table in (files, documents, quarantine)
         )
-        statement = select(
-            sources.c.name, sources.c.ran_us, sources.c.succeeded_us, sources.c.error, *counted
-        )
+        statement = select(sources.c.name, sources.c.ran_us, sources.c.succeeded_us, sources.c.error, *counted)
         return [
             SourceRow(
                 name,
@@ -281,20 +267,14 @@ class Reader:
             "revisions": select(func.count()).select_from(revisions),
             "quarantined": select(func.count()).select_from(quarantine),
         }
-        return {
-            name: self.connection.execute(statement).scalar() or 0 for name, statement in statements.items()
-        }
+        return {name: self.connection.execute(statement).scalar() or 0 for name, statement in statements.items()}
 
     def revisions(self, key: str) -> list[Revision]:
-        statement = (
-            select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
-        )
+        statement = select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
         return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
 
     def aliases(self, key: str) -> list[str]:
-        statement = (
-            select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)
-        )
+        statement = select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)
         return list(self.connection.execute(statement).scalars())
 
     def key_of_alias(self, value: str) -> str | None:
@@ -308,21 +288,19 @@ class Reader:
             .join(sources, sources.c.id == documents.c.source_id)
             .where(documents.c.article_id == id_of_key(key))
         )
-        return {
-            Origin(name, location): from_us(us) for name, location, us in self.connection.execute(statement)
-        }
+        return {Origin(name, location): from_us(us) for name, location, us in self.connection.execute(statement)}
 
 
-def _entries() -> object:
+def _entries() -> Select[Any]:
     return select(articles, bodies.c.html).join(
         bodies, (bodies.c.article_id == articles.c.id) & (bodies.c.digest == articles.c.body)
     )
 
 
-def _known(row: Row[tuple[object, ...]], said: dict[Origin, object]) -> Known:
+def _known(row: Row[Any], said: dict[Origin, Article]) -> Known:
     return Known(
         article=decode(row.facts),
         arrived=from_us(row.arrived_us),
         revised=from_us(row.revised_us) if row.revised_us is not None else None,
-        documents=said,  # type: ignore[arg-type]
+        documents=said,
     )

@@ -59,7 +59,7 @@ def moment_of_day(day: date, zone: tzinfo) -> Moment:
 
 
 def _read(text: str, zone: tzinfo) -> Moment:
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and not _MIDNIGHT_24.search(text):
         return Moment(_to_utc(datetime.fromisoformat(_join_zone(text)), zone), exact=True)
     text = text.replace("：", ":").replace("，", " ")
     text = _CHINESE.sub(r"\1-\2-\3 ", text)

@@ -37,12 +37,12 @@ def looks_unfinished(content: bytes) -> bool:
     post = text.lstrip().startswith("---")
     body = text.split("\n---", 1)[-1].partition("\n")[2].strip("\n") if post else text
     if not body.strip():
-        return False
-    return bool(_OPEN_TAG.search(body[-700:])) or _open_element(body) or (post and bool(_QUOTE_ONLY.fullmatch(body)))
+        return post
+    return bool(_OPEN_TAG.search(body[-700:])) or _open_element(body, post=post) or (post and bool(_QUOTE_ONLY.fullmatch(body)))
 
 
-def _open_element(body: str) -> bool:
-    """Whether the text ends inside an element, in a document that closes its elements otherwise."""
+def _open_element(body: str, *, post: bool) -> bool:
+    """Whether the text ends inside an element; outside posts, only where elements are closed otherwise."""
     opened: list[str] = []
     for match in _TAG.finditer(body):
         name = match.group(2).lower()
@@ -53,4 +53,4 @@ def _open_element(body: str) -> bool:
         elif name in opened:
             while opened.pop() != name:
                 pass
-    return bool(opened) and body.count("</") > 0
+    return bool(opened) and (post or "</" in body)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 _READ_ALREADY = "symlink-inside"
-_SETTLE_NS = 100_000_000
+_SETTLE_NS = 20_000_000
 """A file changed this shortly before it was read may change again within one tick of the file system's clock."""
 
 

@@ -1,0 +1,95 @@
+"""Files are the complete old or the complete new ones, durably, and otherwise untouched."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from feedsync.errors import OutputError
+from feedsync.outputs import Tree
+
+
+def test_writing_skipping_and_removing(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "public")
+    with tree.batch() as batch:
+        assert batch.put("category/a.atom", b"one")
+        assert not (tmp_path / "public/category/a.atom").exists()
+    before = (tmp_path / "public/category/a.atom").stat()
+    with tree.batch() as batch:
+        assert not batch.put("category/a.atom", b"one")
+    after = (tmp_path / "public/category/a.atom").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    with tree.batch() as batch:
+        assert batch.put("category/a.atom", b"two")
+        assert tree.read("category/a.atom") == b"one"
+    assert tree.read("category/a.atom") == b"two"
+    with tree.batch() as batch:
+        assert batch.remove("category/a.atom")
+        assert not batch.remove("category/b.atom")
+    assert tree.names("category") == set()
+
+
+def test_each_change_is_dated_at_least_a_second_later(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    seconds = []
+    for number in range(4):
+        with tree.batch() as batch:
+            batch.put("all.atom", str(number).encode())
+        seconds.append(int((tmp_path / "all.atom").stat().st_mtime))
+    assert seconds == sorted(set(seconds))
+
+
+def test_an_abandoned_batch_leaves_no_trace(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    with tree.batch() as batch:
+        batch.put("a", b"old")
+    with pytest.raises(RuntimeError), tree.batch() as batch:
+        batch.put("a", b"new")
+        batch.put("b", b"new")
+        raise RuntimeError
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_sweeping_spares_the_files_of_living_processes(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    (tmp_path / "category").mkdir()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    try:
+        for name in (f".a.atom.{gone.pid}.tmp", f"category/.b.atom.{child.pid}.tmp", ".other", "a.atom"):
+            (tmp_path / name).write_bytes(b"x")
+        assert tree.sweep() == 1
+        assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted(
+            [f".b.atom.{child.pid}.tmp", ".other", "a.atom"]
+        )
+    finally:
+        child.communicate(b"\n")
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "public").write_text("a file")
+    with pytest.raises(OutputError, match="public"), Tree(tmp_path / "public").batch() as batch:
+        batch.put("all.atom", b"x")
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not here")
+def test_the_order_of_system_calls_is_write_sync_rename_sync(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from feedsync.outputs import Tree\n"
+        "with Tree(Path(sys.argv[1])).batch() as batch: batch.put('all.atom', b'x' * 100)\n"
+    )
+    (tmp_path / "all.atom").write_bytes(b"old")
+    log = tmp_path / "log"
+    calls = "openat,write,fsync,fdatasync,syncfs,rename,renameat,renameat2"
+    command = ["strace", "-f", "-o", str(log), "-e", f"trace={calls}", sys.executable, "-c", script, str(tmp_path)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+    lines = log.read_text()
+    tail = lines[lines.index(".all.atom.") :]
+    order = re.findall(r"(write|fsync|rename)\w*\((.)", tail)
+    assert [name for name, _ in order if name != "write"] == ["fsync", "rename", "fsync"]
+    assert order[0][0] == "write"

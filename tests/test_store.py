@@ -1,0 +1,149 @@
+"""The database: its settings, its migrations, and what it refuses to touch."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from feedsync.errors import ConfigError, LockError, StoreError
+from feedsync.store import Store, database, exclusive
+from feedsync.store.schema import APPLICATION_ID, metadata
+from tests.conftest import Desk, post
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def make_old(path: Path) -> None:
+    """A database as the first migration left it, with a row in it."""
+    config = Config()
+    config.set_main_option("script_location", "feedsync:store/migrations")
+    engine = database.open_engine(path, writable=True)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO state VALUES ('seq', '7')")
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+    engine.dispose()
+
+
+def test_every_connection_is_durable(tmp_path: Path) -> None:
+    with Store.open(url(tmp_path / "db")) as store:
+        for scope in (store.writing, store.reading):
+            with scope() as tx:
+                pragmas = {
+                    name: tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                    for name in ("synchronous", "journal_mode", "foreign_keys", "busy_timeout")
+                }
+                assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000}
+
+
+def test_migrations_build_the_schema_of_the_code(tmp_path: Path) -> None:
+    with Store.open(url(tmp_path / "db")) as store, store.writing() as writer:
+        context = MigrationContext.configure(writer.connection)
+        assert compare_metadata(context, metadata) == []
+        assert {t for t in inspect(writer.connection).get_table_names() if t != "alembic_version"} == set(metadata.tables)
+
+
+def test_an_older_database_is_copied_and_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    make_old(path)
+    with pytest.raises(StoreError, match="old schema 1"):
+        Store.open_readonly(url(path))
+    with Store.open(url(path)) as store, store.reading() as reader:
+        assert reader.state("seq") == "7"
+    with closing(sqlite3.connect(path)) as now, closing(sqlite3.connect(tmp_path / "db.schema-1.bak")) as copy:
+        assert now.execute("PRAGMA user_version").fetchone() == (database.SCHEMA,)
+        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+        assert copy.execute("SELECT value FROM state").fetchone() == ("7",)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    Store.open(url(path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="schema 999, newer"):
+        Store.open(url(path))
+    assert path.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} <= {"db", "db.lock", "db-wal", "db-shm"}
+
+
+@pytest.mark.parametrize("content", [b"just a text file, long enough to be looked at" * 20, b"\0" * 4096])
+def test_other_files_are_refused_untouched(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="db"):
+        Store.open(url(path))
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE x (y)")
+    with pytest.raises(StoreError, match="not a feedsync database"):
+        Store.open(url(path))
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "sqlite://", "sqlite:///:memory:", "mysql://h/db"])
+def test_urls_that_are_no_sqlite_file(bad: str) -> None:
+    with pytest.raises(ConfigError):
+        Store.open(bad)
+
+
+def test_reading_and_then_writing_waits_for_its_turn(tmp_path: Path) -> None:
+    """BEGIN IMMEDIATE: of two writers that read first, the second waits; none fails, no update is lost."""
+    with Store.open(url(tmp_path / "db")) as store, Store.open(url(tmp_path / "db")) as other:
+        def count(shop: Store) -> None:
+            for _ in range(30):
+                with shop.writing() as writer:
+                    writer.set_state("n", str(int(writer.state("n") or 0) + 1))
+
+        threads = [threading.Thread(target=count, args=(shop,)) for shop in (store, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with store.reading() as reader:
+            assert reader.state("n") == "60"
+
+
+def test_the_lock_is_exclusive_tells_its_holder_and_times_out(tmp_path: Path) -> None:
+    told: list[str] = []
+    with exclusive(tmp_path / "lock", timeout_s=0):
+        with pytest.raises(LockError, match="pid"), exclusive(tmp_path / "lock", timeout_s=0.2, waiting=told.append):
+            pass
+    assert len(told) == 1
+    with exclusive(tmp_path / "lock", timeout_s=0):
+        pass
+
+
+def test_a_discarded_transaction_leaves_nothing(tmp_path: Path) -> None:
+    with Store.open(url(tmp_path / "db")) as store:
+        with store.writing(discard=True) as writer:
+            writer.set_state("x", "1")
+        with store.reading() as reader:
+            assert reader.state("x") is None
+
+
+def test_labels_follow_the_majority_of_articles(desk: Desk) -> None:
+    for number, tag in enumerate(["乙报新闻", "甲报新闻新闻", "甲报新闻新闻"]):
+        code = f"20250314260000000{number}"
+        desk.put(f"{code}.md", post(code, f"标题{number}", category="x", tag=tag))
+        desk.run()
+        entry = desk.atom("category/x.atom")
+        assert f'label="{"乙报" if number == 0 else None or ("乙报" if number == 1 else "甲报新闻")}"' in entry
+    assert "<title>甲报新闻 - 测试站</title>" in desk.atom("category/x.atom")
+    assert 'label="乙报"' not in desk.atom()

@@ -309,7 +309,9 @@ class _Ingest:
             while row is not None and row.path < found.path:
                 gone.append(row.path)
                 row = next(rows, None)
-            known = row if row is not None and row.path == found.path else None
+            known = None
+            if row is not None and row.path == found.path:
+                known, row = row, next(rows, None)
             if found.refused:
                 walk.refuse(found.location, Refusal.of(found.refused))
             elif known and not request.full and _same(known, found):

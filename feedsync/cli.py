@@ -133,7 +133,7 @@ def publish_command(option: str | None, check: bool) -> int:
         for path in different:
             click.echo(path)
         return 1 if different else 0
-    with Store.open(loaded.store_url) as store, store.lock(_say_waiting), _progress() as progress:
+    with Store.open(loaded.store_url, _say_waiting) as store, store.lock(_say_waiting), _progress() as progress:
         publisher.tree.sweep()
         report = publisher.publish(store, everything=True, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
@@ -343,7 +343,7 @@ def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:
 
     if dry_run and not Store.exists(loaded.store_url):
         return stack.enter_context(Store.scratch())
-    return stack.enter_context(Store.open(loaded.store_url))
+    return stack.enter_context(Store.open(loaded.store_url, _say_waiting))
 
 
 def _status(reader: Reader, loaded: Config) -> dict[str, Any]:

@@ -133,6 +133,8 @@ class _Worker:
     def __exit__(self, *_exc: object) -> None:
         self._stopping.set()
         self._watcher.stop()
+        # Once no job is due, the scheduler's thread cannot stumble over its own shutdown.
+        self._scheduler.remove_all_jobs()
         self._scheduler.shutdown(wait=True)
 
     def adopt(self, config: Config) -> None:
@@ -291,6 +293,8 @@ class _Watcher:
                 self._stop.wait(1)
 
     def _watch(self, folders: dict[str, tuple[int, int]]) -> None:
+        """Until the folders are others. The first word of a watch sends a scan after what came before it."""
+        first = True
         for changes in watchfiles.watch(
             *folders,
             watch_filter=None,
@@ -302,9 +306,13 @@ class _Watcher:
             raise_interrupt=False,
             ignore_permission_denied=True,
         ):
-            if changes:
-                self._tell({os.fsencode(path) for _, path in changes})
-            elif self._folders() != folders:
+            paths = {path for _, path in changes}
+            if first:
+                for source in self._sources:
+                    self._changed(source, (), folder=True)
+            first = False
+            self._tell({os.fsencode(path) for path in paths})
+            if paths & folders.keys() or self._folders() != folders:
                 return  # a folder was mounted, removed or replaced
 
     def _folders(self) -> dict[str, tuple[int, int]]:

@@ -153,7 +153,8 @@ def _unchanged(headers: list[tuple[bytes, bytes]], resource: Resource) -> bool:
             moment = parsedate_to_datetime(since.decode("latin-1")).timestamp()
         except (ValueError, TypeError, OverflowError):
             return False
-        return resource.modified_s <= moment <= time.time()
+        # A date in the future says nothing, unless it is the one we sent (files may be dated ahead a little).
+        return moment == resource.modified_s or resource.modified_s < moment <= time.time()
     return False
 
 

@@ -77,7 +77,9 @@ class Desk:
         os.utime(path, (past, past))
         return path
 
-    def run(self, *, later: timedelta = timedelta(minutes=1), publisher: Publisher | None = None, **request: object) -> SyncReport:
+    def run(
+        self, *, later: timedelta = timedelta(minutes=1), publisher: Publisher | None = None, **request: object
+    ) -> SyncReport:
         self.now += later
         publisher = publisher or Publisher(self.tree, self.presentation)
         return run(self.store, publisher, [self.source], Request(**request), now=self.now)  # type: ignore[arg-type]

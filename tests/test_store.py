@@ -51,7 +51,9 @@ def test_migrations_build_the_schema_of_the_code(tmp_path: Path) -> None:
     with Store.open(url(tmp_path / "db")) as store, store.writing() as writer:
         context = MigrationContext.configure(writer.connection)
         assert compare_metadata(context, metadata) == []
-        assert {t for t in inspect(writer.connection).get_table_names() if t != "alembic_version"} == set(metadata.tables)
+        assert {t for t in inspect(writer.connection).get_table_names() if t != "alembic_version"} == set(
+            metadata.tables
+        )
 
 
 def test_an_older_database_is_copied_and_migrated(tmp_path: Path) -> None:
@@ -106,6 +108,7 @@ def test_urls_that_are_no_sqlite_file(bad: str) -> None:
 def test_reading_and_then_writing_waits_for_its_turn(tmp_path: Path) -> None:
     """BEGIN IMMEDIATE: of two writers that read first, the second waits; none fails, no update is lost."""
     with Store.open(url(tmp_path / "db")) as store, Store.open(url(tmp_path / "db")) as other:
+
         def count(shop: Store) -> None:
             for _ in range(30):
                 with shop.writing() as writer:

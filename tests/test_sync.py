@@ -151,7 +151,11 @@ def test_categories_get_a_slug_each(desk: Desk) -> None:
     assert len(feeds) == len({name.lower() for name in feeds}) == len(values)
     assert all(name.isascii() and name == name.lower() and "/" not in name for name in feeds)
     assert {"con.atom", "techhub.atom", "weifenlei.atom"} <= set(feeds)
-    assert {p.name for p in desk.folder.iterdir()} <= {"in", "public", *(f"feedsync.db{s}" for s in ("", ".lock", "-wal", "-shm"))}
+    assert {p.name for p in desk.folder.iterdir()} <= {
+        "in",
+        "public",
+        *(f"feedsync.db{s}" for s in ("", ".lock", "-wal", "-shm")),
+    }
     for entry in feedparser.parse(desk.atom()).entries:
         assert all("," not in tag.label for tag in entry.tags)
     check(desk)
@@ -413,7 +417,9 @@ def test_the_real_articles_in_any_order_and_any_number_of_passes(tmp_path: Path)
         desk.close()
     for tree in trees[1:]:
         assert tree == trees[0]
-    both = {p for p, content in trees[0].items() if b"article/202201072239307540" in content and p.startswith("category")}
+    both = {
+        p for p, content in trees[0].items() if b"article/202201072239307540" in content and p.startswith("category")
+    }
     assert {"category/emnews.atom", "category/quanshangzhongguo.atom"} <= both
 
 

@@ -17,7 +17,7 @@ from lxml import html as lxml_html
 
 from feedsync.errors import Refused
 from feedsync.model import Credit, Symbol, unite_symbols
-from feedsync.parse.credit import outlet_of_line, split_tail
+from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
 from feedsync.parse.footer import web_url
 from feedsync.parse.symbols import is_chart, mention_of, subject_of, subjects_in_markup
 from feedsync.text import strip_illegal
@@ -276,9 +276,10 @@ def _clean_simple(source: str) -> Cleaned | None:
     credit = None
     candidates = [number for number, part in enumerate(parts) if part[0]] or [len(parts) - 1] * bool(parts)
     outlets = {number: outlet for number in candidates if (outlet := outlet_of_line(parts[number][2]))}
+    empty = [number for number in candidates if is_empty_credit(parts[number][2])]
     if outlets:
         credit = Credit(Credit.LINE, next(iter(outlets.values())))
-        parts = [part for number, part in enumerate(parts) if number not in outlets]
+    parts = [part for number, part in enumerate(parts) if number not in outlets and number not in empty]
     if credit is None and parts and not parts[-1][1]:
         rest, credit = split_tail(parts[-1][2])
         if credit and rest:
@@ -357,9 +358,11 @@ def _take_credit(body: lxml_html.HtmlElement) -> Credit | None:
         marked = [child for child in body if child.text_content().strip()][-1:]
     credit = None
     for element in marked:
-        if outlet := outlet_of_line(element.text_content()):
-            element.drop_tree()
+        text = element.text_content()
+        if outlet := outlet_of_line(text):
             credit = credit or Credit(Credit.LINE, outlet)
+        if outlet or is_empty_credit(text):
+            element.drop_tree()
     return credit
 
 

@@ -21,8 +21,9 @@ _NO_NAME = re.compile(
     r"|^第.*[批期届季次轮集章篇辑]$|^[上中下续完全][篇集文]?$|^其[一二三四五六七八九十]$"
     r"|名单|附[表图股件]|一览|列表|更新|待续|未完|下同|同上|含税|预告|原标题|图解|详见|见图|如图|单位|声明|参考|建议"
     r"|风险|自担|记者|编辑|作者|责编|摄影|摄$|通讯员|实习生|截至|截止|[今明去前后]年|[今明昨]日|上涨|下跌|同比|环比"
-    r"|个百分点|亿美元|转载|首发|有删[减节]|节选|整理$|译$|完$"
+    r"|\d[日月]|报道$|^[不]?含|^包括|^不|个百分点|亿美元|转载|首发|有删[减节]|节选|整理$|译$|完$"
 )
+_NOBODY = re.compile(r"[（(]?\s*(?:文章|新闻|稿件)?来源\s*[:：]\s*[）)]?")
 _CHANNELS = frozenset({"东财滚动"})
 _SUFFIX = "新闻"
 
@@ -42,6 +43,11 @@ def outlet_of_line(text: str) -> str:
         return ""
     match = _LINE.fullmatch(text)
     return one_line(match.group(1)) if match else ""
+
+
+def is_empty_credit(text: str) -> bool:
+    """Whether a paragraph is a credit line that names nobody."""
+    return bool(_NOBODY.fullmatch(text.strip()))
 
 
 def split_tail(text: str) -> tuple[str, Credit | None]:

@@ -30,6 +30,9 @@ _SUMMARY_FIELDS = ("digest", "summary", "description", "excerpt", "摘要")
 _CATEGORY_FIELDS = ("categories", "category")
 _TAG_FIELDS = ("tags", "tag")
 
+_NO_TAG = "新闻"
+"""What the pipeline wrote for a post without an outlet: the suffix alone."""
+
 _NAME_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)", re.ASCII)
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]?")
 _QUOTE_LINE = re.compile(r">[ \t]?(.*)")
@@ -63,7 +66,7 @@ def parse(document: Document, zone: tzinfo) -> Parsed:
     title = _title(said.title, summary, text)
     key, remarks = _key(document.name, said.fields, (footer_url, *urls))
     moment = _moment(document.name, said.date, key, zone)
-    tags = tuple(dict.fromkeys(filter(None, map(one_line, said.fields.texts(*_TAG_FIELDS)))))
+    tags = tuple(t for t in dict.fromkeys(map(one_line, said.fields.texts(*_TAG_FIELDS))) if t and t != _NO_TAG)
     article = Article(
         key=key or key_of_text(title.text, moment.at),
         title=title,

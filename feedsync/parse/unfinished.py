@@ -38,7 +38,11 @@ def looks_unfinished(content: bytes) -> bool:
     body = text.split("\n---", 1)[-1].partition("\n")[2].strip("\n") if post else text
     if not body.strip():
         return post
-    return bool(_OPEN_TAG.search(body[-700:])) or _open_element(body, post=post) or (post and bool(_QUOTE_ONLY.fullmatch(body)))
+    return (
+        bool(_OPEN_TAG.search(body[-700:]))
+        or _open_element(body, post=post)
+        or (post and bool(_QUOTE_ONLY.fullmatch(body)))
+    )
 
 
 def _open_element(body: str, *, post: bool) -> bool:

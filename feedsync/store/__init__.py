@@ -46,11 +46,13 @@ class Store:
         self._engine = database.open_engine(path, writable=writable)
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError."""
+    def open(cls, url: str, waiting: Callable[[str], None] | None = None) -> Self:
+        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError, LockError."""
         path = database.path_of(url)
-        with _explained(path), exclusive(cls.lock_path(path), timeout_s=LOCK_TIMEOUT_S):
-            database.prepare(path)
+        with _explained(path):
+            if database.inspect(path) != database.SCHEMA:
+                with exclusive(cls.lock_path(path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
+                    database.prepare(path)
         return cls(path, writable=True)
 
     @classmethod

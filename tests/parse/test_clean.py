@@ -113,6 +113,9 @@ def test_symbols_of_keyword_links_and_not_of_the_credit() -> None:
         ("<p>一。（新华社）</p>", "新华社", "<p>一。</p>"),
         ("<p>一</p><p>图片来源：某公司官网</p>", None, "<p>一</p><p>图片来源：某公司官网</p>"),
         ("<p>（文章来源：甲）</p><p>一</p>", None, "<p>（文章来源：甲）</p><p>一</p>"),
+        ('<p>一</p><p class="em_media">（文章来源：）</p>', None, "<p>一</p>"),
+        ("<p>一。（望海日报8月21日报道）</p>", None, "<p>一。（望海日报8月21日报道）</p>"),
+        ("<p>余额为3亿元。（含子公司）</p>", None, "<p>余额为3亿元。（含子公司）</p>"),
         ('<p class="em_media">只是一段话</p><p>二</p>', None, '<p>只是一段话</p><p>二</p>'),
     ],
 )  # fmt: skip
@@ -172,8 +175,8 @@ PAYLOADS = [
     "<svg onload=alert(1)><script>alert(1)</script></svg>",
     '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
     '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">',
-    '<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>',
-    "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
+    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
     '<a href="javascript:alert(1)">x</a>',
     '<a href="&#106;avascript:alert(1)">x</a>',
     '<p style="background:url(javascript:alert(1))">x</p>',
@@ -225,7 +228,7 @@ def test_cleaning_is_safe_and_settles(source: str) -> None:
 
 
 _TEXT = st.lists(
-    st.sampled_from(["文字", "。", " ", "　", "\n", "（文章来源：财某社）", "（新某社）", "来源：某报", "x", '"', "'", "；", "（名单）", "”"]),
+    st.sampled_from(["文字", "。", " ", "　", "\n", "（文章来源：财某社）", "（新某社）", "来源：某报", "（来源：）", "x", '"', "'", "；", "（名单）", "”"]),
     max_size=5,
 ).map("".join)  # fmt: skip
 _PARAGRAPH = st.tuples(

@@ -88,7 +88,11 @@ def test_any_text_gives_a_moment_nothing_or_a_refusal(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "found"),
-    [("2021/7/14 13:42", "2021/7/14 13:42"), ("发布时间：2021-07-14 13:42:05", "2021-07-14 13:42:05"), ("无日期", None)],
+    [
+        ("2021/7/14 13:42", "2021/7/14 13:42"),
+        ("发布时间：2021-07-14 13:42:05", "2021-07-14 13:42:05"),
+        ("无日期", None),
+    ],
 )
 def test_finding_a_date_in_a_line(line: str, found: str | None) -> None:
     assert find_moment(line) == found

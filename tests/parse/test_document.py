@@ -58,7 +58,7 @@ def test_there_are_golden_files() -> None:
         ("---\ntitle: 一\n---\n正文".encode(), "no-time"),
         ("标题\n正文".encode(), "no-time"),
         ("---\ntitle: 一\ndate: 2026-02-30\n---\n正文".encode(), "bad-time"),
-        ("---\ntitle:\ndate: 2026-02-03 10:00:00\n---\n".encode(), "no-text"),
+        (b"---\ntitle:\ndate: 2026-02-03 10:00:00\n---\n", "no-text"),
         (post(body="<div>" * 100_000).encode(), "too-deep"),
     ],
 )
@@ -83,7 +83,10 @@ def test_utf8_is_never_taken_for_gb18030() -> None:
 
 
 def test_a_half_published_copy_is_held() -> None:
-    blank = read("-202503142600000001.md", post(title="", date=" +0800").replace("http://finance.example.com/news/1350,202503142600000001.html", ""))
+    blank = read(
+        "-202503142600000001.md",
+        post(title="", date=" +0800").replace("http://finance.example.com/news/1350,202503142600000001.html", ""),
+    )
     assert blank.article.held
     assert blank.article.key == "202503142600000001"
     assert not read("a.md", post(title="")).article.held

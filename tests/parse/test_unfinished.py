@@ -5,7 +5,7 @@ import pytest
 from feedsync.parse import looks_unfinished
 from tests.conftest import post
 
-HTML = post(body="<p>第一段。</p>\n <p>第二段<strong>要点</strong>。</p><p class=\"em_media\">（文章来源：甲报）</p>")
+HTML = post(body='<p>第一段。</p>\n <p>第二段<strong>要点</strong>。</p><p class="em_media">（文章来源：甲报）</p>')
 DIGEST = post(body="> 摘要。（甲报）\n\n<p>第一段。</p>")
 
 
@@ -25,7 +25,8 @@ def test_a_post_cut_inside_its_markup_is_unfinished() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<p>一<p>二", "---\ntitle: 一\n---\n<p>一", "<br>一", "---\ntitle: 一\ndate: 2025-01-01\n---\n正文没有句号"]
+    "text",
+    ["<p>一<p>二", "---\ntitle: 一\n---\n<p>一", "<br>一", "---\ntitle: 一\ndate: 2025-01-01\n---\n正文没有句号"],
 )
 def test_documents_that_are_simply_so(text: str) -> None:
     assert not looks_unfinished((text + "\n").encode())

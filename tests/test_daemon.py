@@ -1,0 +1,238 @@
+"""The daemon as a process: it watches, serves, reloads and stops."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import post
+from tests.test_cli import CONFIG, Shell
+
+CODE = "202503142600000001"
+
+
+class Daemon:
+    """A running `feedsync run`, with what it told systemd and its log."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self.shell = shell
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        shell.configure(CONFIG + f"[server]\nport = {self.port}\n")
+        self.told: list[str] = []
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(f"\0feedsync-test-{os.getpid()}-{self.port}")
+        self._notify.settimeout(20)
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "feedsync", "run"],
+                cwd=shell.folder,
+                stderr=log,
+                env=os.environ | {"NOTIFY_SOCKET": f"@feedsync-test-{os.getpid()}-{self.port}"},
+            )
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
+
+    def hear(self, word: str) -> None:
+        """Wait until systemd was told this."""
+        while not any(word in told for told in self.told):
+            self.told.append(self._notify.recv(4096).decode())
+
+    def until(self, true: Callable[[], bool], within_s: float = 10) -> float:
+        """Seconds until something holds."""
+        started = time.monotonic()
+        while not true():
+            assert time.monotonic() - started < within_s, self.log.read_text()
+            time.sleep(0.005)
+        return time.monotonic() - started
+
+    def has(self, text: str, path: str = "/all.atom") -> bool:
+        answer = self.http.get(path)
+        return answer.status_code == 200 and text in answer.text
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.http.close()
+        self._notify.close()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    (tmp_path / "site").mkdir()
+    daemon = Daemon(Shell(tmp_path / "site"), tmp_path)
+    with contextlib.closing(daemon):
+        daemon.hear("READY=1")
+        yield daemon
+
+
+def test_a_dropped_file_is_in_its_feeds_within_a_second(daemon: Daemon) -> None:
+    for number in range(3):
+        code = f"20250314260000000{number}"
+        daemon.shell.put(f"{code}.md", post(code, f"标题{number}"))
+        assert daemon.until(lambda code=code: daemon.has(code)) < 1
+        assert daemon.has(code, "/category/emnews.atom")
+        assert daemon.has(f"标题{number}", f"/article/{code}.html")
+    # Moved in whole, in a new folder, and edited in place.
+    aside = daemon.shell.folder / "aside"
+    aside.mkdir()
+    (aside / "b.md").write_text(post("202503142600000008", "成批"), encoding="utf-8")
+    os.rename(aside, daemon.shell.folder / "in/batch")
+    daemon.until(lambda: daemon.has("202503142600000008"))
+    daemon.shell.put(f"{CODE}.md", post(CODE, "改过的标题"))
+    daemon.until(lambda: daemon.has("改过的标题"))
+    assert daemon.stop() == 0
+    assert "STOPPING=1" in daemon.told or daemon.hear("STOPPING=1") is None
+    daemon.shell("publish", "--check")
+
+
+def test_a_slow_writer_is_waited_for(daemon: Daemon) -> None:
+    whole = post(CODE, body="\n第一句。第二句。")
+    cut = whole.index("第二句")
+    seen: list[str] = []
+    with (daemon.shell.folder / "in/slow.md").open("w", encoding="utf-8") as file:
+        file.write(whole[:cut])
+        file.flush()
+        daemon.shell.put("other.md", post("202503142600000002", "别的"))
+        daemon.until(lambda: daemon.has("202503142600000002"))
+        seen.append(daemon.http.get("/all.atom").text)
+        file.write(whole[cut:])
+    daemon.until(lambda: daemon.has("第二句"))
+    assert CODE not in seen[0]
+
+
+def test_it_serves_what_is_published_and_nothing_else(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    (daemon.shell.folder / "var/public/link.html").symlink_to("/etc/hostname")
+    answer = daemon.http.get("/all.atom")
+    assert answer.headers["content-type"] == "application/atom+xml; charset=utf-8"
+    etag = answer.headers["etag"]
+    for condition in (etag, f'"x", {etag}', f"W/{etag}", "*"):
+        same = daemon.http.get("/all.atom", headers={"If-None-Match": condition, "If-Modified-Since": "nonsense"})
+        assert (same.status_code, same.content) == (304, b"")
+        assert same.headers["etag"] == etag
+        assert {"cache-control", "vary"} <= set(same.headers)
+    since = daemon.http.get("/all.atom", headers={"If-Modified-Since": answer.headers["last-modified"]})
+    assert since.status_code == 304
+    for stale in ({"If-None-Match": '"x"', "If-Modified-Since": answer.headers["last-modified"]},
+                  {"If-Modified-Since": "Fri, 31 Dec 9999 23:59:59 GMT"}, {"If-Modified-Since": "x"}):  # fmt: skip
+        assert daemon.http.get("/all.atom", headers=stale).status_code == 200
+    head = daemon.http.head("/all.atom")
+    assert head.content == b""
+    assert {k: v for k, v in head.headers.items() if k != "date"} == {
+        k: v for k, v in answer.headers.items() if k != "date"
+    }
+    assert daemon.http.get("/").headers["content-type"] == "text/html; charset=utf-8"
+    for path in ("/nope.atom", "/../feedsync.db", "/%2e%2e/feedsync.db", "/..%2ffeedsync.db", "/link.html", "/a%00b",
+                 "//etc/passwd", "/category", "/category/", "/.all.atom.1.tmp", "/\\..\\x", "/" + "a" * 5000):  # fmt: skip
+        answer = daemon.http.get(path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert daemon.http.request("FOO", "/all.atom").status_code == 400
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        answer = daemon.http.request(method, "/all.atom")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_status_speaks_of_the_running_daemon(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    live = daemon.shell.json("status", "--json")["daemon"]
+    assert live["pid"] == daemon.process.pid
+    assert live["sources"]["articles"]["next_run"]
+    second = subprocess.run(
+        [sys.executable, "-m", "feedsync", "run"], cwd=daemon.shell.folder, capture_output=True, text=True, timeout=30
+    )
+    assert second.returncode == 3
+    assert f"pid {daemon.process.pid}" in second.stderr
+
+
+def test_resync_beside_it_is_safe(daemon: Daemon) -> None:
+    for number in range(10):
+        daemon.shell.put(f"{number}.md", post(f"20250314260000000{number}", f"标题{number}"))
+        if number % 3 == 0:
+            daemon.shell("resync", "--full")
+    daemon.until(lambda: daemon.has("202503142600000009"))
+    assert daemon.http.get("/all.atom").text.count("<entry>") == 10
+    assert "locked" not in daemon.log.read_text()
+
+
+def test_it_reloads_good_configurations_and_keeps_running_on_bad_ones(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    good = (daemon.shell.folder / "config/feedsync.toml").read_text(encoding="utf-8")
+    daemon.shell.configure(good + "[nonsense]\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hear("Reload refused")
+    assert "nonsense: there is no such key" in daemon.log.read_text()
+    assert daemon.has(CODE)
+    daemon.shell.configure(good.replace("测试站", "新站名"))
+    daemon.told.clear()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hear("READY=1")
+    daemon.until(lambda: daemon.has("新站名"))
+
+
+def test_a_folder_that_goes_and_comes_is_seen(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    shutil.rmtree(daemon.shell.folder / "in")
+    time.sleep(0.1)  # nothing to wait for: the loss is told at the next scan, not before
+    (daemon.shell.folder / "in").mkdir()
+    deadline = time.monotonic() + 10
+    while not daemon.has("202503142600000002") and time.monotonic() < deadline:
+        daemon.shell.put("b.md", post("202503142600000002", "回来了"))
+        time.sleep(0.2)
+    assert daemon.has("202503142600000002")
+    assert daemon.has(CODE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly_in_the_middle_of_a_pass(daemon: Daemon, number: int) -> None:
+    def pour() -> None:
+        for n in range(300):
+            daemon.shell.put(f"{n}.md", post(f"2025031426000{n:05d}", f"标题{n}"))
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    daemon.until(lambda: daemon.has("<entry>"))
+    assert daemon.stop(number) == 0
+    pouring.join()
+    assert "Traceback" not in daemon.log.read_text()
+    daemon.shell("resync")
+    daemon.shell("publish", "--check")
+    assert daemon.shell.json("status", "--json")["counts"]["articles"] == 300
+
+
+def test_a_killed_daemon_leaves_everything_to_go_on_with(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    daemon.stop(signal.SIGKILL)
+    daemon.shell.put("b.md", post("202503142600000002", "后来的"))
+    daemon.shell("resync")
+    daemon.shell("publish", "--check")
+    assert not list((daemon.shell.folder / "var/public").rglob("*.tmp"))
+
+
+def test_a_taken_port_is_a_clear_error(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    other = Shell(tmp_path / "second")
+    other.configure(CONFIG + f"[server]\nport = {daemon.port}\n")
+    assert f"cannot listen on 127.0.0.1 port {daemon.port}" in other("run", code=3).stderr

@@ -1,0 +1,101 @@
+"""The documents against the code they speak of."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import feedsync
+from feedsync import config
+from feedsync.cli import command
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def words_in_code(path: Path) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8")))
+
+
+def test_every_module_has_its_room_in_the_architecture() -> None:
+    package = ROOT / "feedsync"
+    modules = {
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        for path in package.rglob("*.py")
+        if not path.name.startswith("__") and "migrations" not in path.parts
+    }
+    table = re.findall(r"^\| (`.+?) \|", (DOCS / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rooms = {name for cell in table for name in re.findall(r"`([a-z.]+)`", cell)} - {"store.migrations"}
+    assert rooms == modules
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    described = {w for w in words_in_code(DOCS / "reference/configuration.md") if re.fullmatch(r"[a-z]+\.[a-z_]+", w)}
+    keys = {f"{table}.{field.name}" for table, kind in config.TABLES.items() for field in dataclasses.fields(kind)}
+    assert described == keys
+    text = (DOCS / "reference/configuration.md").read_text(encoding="utf-8")
+    for table, kind in config.TABLES.items():
+        for field in dataclasses.fields(kind):
+            if isinstance(field.default, str | int | float) and not isinstance(field.default, bool) and field.default:
+                row = next(line for line in text.splitlines() if line.startswith(f"| `{table}.{field.name}`"))
+                assert str(field.default) in row, row
+
+
+def test_the_sample_configuration_is_valid_and_complete() -> None:
+    loaded = config.load(ROOT / "config/feedsync.toml")
+    assert [str(source.path) for source in loaded.sources] == ["seeds"]
+    text = (ROOT / "config/feedsync.toml").read_text(encoding="utf-8")
+    for kind in config.TABLES.values():
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"^(?:# )?{field.name} = ", text, re.MULTILINE), field.name
+
+
+def test_every_command_and_option_is_described() -> None:
+    text = (DOCS / "reference/commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## (\S+)", text, re.MULTILINE)) == set(command.commands)
+    for name, sub in command.commands.items():
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        for parameter in sub.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or option in section, (name, option)
+
+
+def test_every_refusal_is_described() -> None:
+    sources = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "feedsync").rglob("*.py"))
+    raised = set(re.findall(r"Refus(?:ed|al)\(\s*\"([a-z-]+)\"", sources))
+    section = (DOCS / "reference/commands.md").read_text(encoding="utf-8").split("## quarantine")[1].split("## show")[0]
+    described = {
+        code for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE) for code in re.findall(r"`([a-z-]+)`", row)
+    }
+    assert described == raised
+
+
+def test_both_readmes_say_the_same() -> None:
+    english, chinese = (p.read_text(encoding="utf-8") for p in (ROOT / "README.md", ROOT / "README.zh-CN.md"))
+    for pattern in (r"```sh\n(?:.*\n)*?```", r"\]\(([^)#]+)\)"):
+        commands = [re.sub(r" +#.*", "", block) for block in re.findall(pattern, english)]
+        assert sorted(commands) == sorted(
+            c.replace("README.md", "README.zh-CN.md") if c == "README.md" else c
+            for c in (re.sub(r" +#.*", "", block) for block in re.findall(pattern, chinese))
+        )
+    assert english.count("\n## ") == chinese.count("\n## ")
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), (path, target)
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## {feedsync.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_nothing_names_a_registry_or_this_machine() -> None:
+    words = ["py" + "pi.org", "python" + "hosted", "/ro" + "ot/", "/wo" + "rk/"]
+    folders = ("feedsync", "docs", "config", "tests", "benchmarks", "systemd", ".ci")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    paths += [path for path in ROOT.iterdir() if path.is_file()]
+    for path in paths:
+        if path.is_file() and path.suffix != ".pyc":
+            text = path.read_text(encoding="utf-8", errors="replace")
+            assert not [word for word in words if word in text], path

@@ -91,5 +91,5 @@ def test_the_order_of_system_calls_is_write_sync_rename_sync(tmp_path: Path) -> 
     lines = log.read_text()
     tail = lines[lines.index(".all.atom.") :]
     order = re.findall(r"(write|fsync|rename)\w*\((.)", tail)
-    assert [name for name, _ in order if name != "write"] == ["fsync", "rename", "fsync"]
+    assert [name for name, _ in order if name != "write"][:3] == ["fsync", "rename", "fsync"]
     assert order[0][0] == "write"

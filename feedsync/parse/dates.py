@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?: ?[+-]\d{2}:?\d{2
 _ZONE_ONLY = re.compile(r"[+-]\d{2}:?\d{2}|Z|UTC", re.ASCII)
 _CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日?", re.ASCII)
 _CHINESE_TIME = re.compile(r"(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?)?\s*(?:(\d{1,2})\s*秒)?", re.ASCII)
-_MIDNIGHT_24 = re.compile(r"\b24:00(?::00(?:\.0+)?)?\b")
+_MIDNIGHT_24 = re.compile(r"(?<![:\d.])24:00(?::00(?:\.0+)?)?(?![:\d])")
 _HAS_YEAR = re.compile(r"\d{4}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}", re.ASCII)
 _DATE_AND_TIME = (
     r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}\s*日?"

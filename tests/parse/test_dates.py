@@ -27,6 +27,9 @@ from tests.conftest import SHANGHAI
         ("2021年7月14日", "2021-07-13T16:00:00", False),
         ("2021-07-14", "2021-07-13T16:00:00", False),
         ("2021-12-08 24:00:00", "2021-12-08T16:00:00", True),
+        ("2021-12-08 24:00", "2021-12-08T16:00:00", True),
+        ("2021-12-08 15:24:00 +0800", "2021-12-08T07:24:00", True),
+        ("2021/12/8 15:24", "2021-12-08T07:24:00", True),
         ("Wed, 08 Dec 2021 10:00:00 GMT", "2021-12-08T10:00:00", True),
         ("2021-12-08 12:00 CST", "2021-12-08T04:00:00", True),
         ("2021-12-08 12:00:00.75 +0800", "2021-12-08T04:00:00", True),
@@ -61,7 +64,8 @@ def test_an_hour_the_clocks_skipped_is_refused() -> None:
 
 
 @given(
-    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),
+    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1))
+    | st.builds(datetime, st.just(2025), st.just(3), st.integers(1, 31), st.integers(0, 23), st.integers(0, 59)),
     st.sampled_from(["", " +0800", "+0800", " +08:00", " -0330"]),
 )
 def test_the_short_way_agrees_with_dateutil(moment: datetime, offset: str) -> None:

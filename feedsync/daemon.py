@@ -30,13 +30,14 @@ from feedsync.errors import ConfigError, FeedsyncError, Interrupted, ServerError
 from feedsync.outputs import Tree
 from feedsync.publish import Publisher
 from feedsync.store import Store, exclusive
-from feedsync.sync import Request, SyncReport, run
+from feedsync.sync import Request, run
 from feedsync.web import Application, ServerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from feedsync.config import Config
+    from feedsync.report import SyncReport
     from feedsync.sources import FileSource
 
 log = logging.getLogger("feedsync.daemon")

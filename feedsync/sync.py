@@ -6,31 +6,23 @@ worker processes when there is much to do; deciding and storing are sequential, 
 
 from __future__ import annotations
 
-import gc
-import itertools
 import logging
-import os
 import time
-from collections import defaultdict, deque
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from feedsync.errors import Interrupted, Refused, SourceError
-from feedsync.model import Arrival, Document, Origin, Outcome, Parsed
-from feedsync.parse import key_from_user, looks_unfinished, parse
+from feedsync.errors import Interrupted, SourceError
+from feedsync.load import Loaded, Refusal, Task, load_all, relax_collector
+from feedsync.model import Arrival, Origin, Outcome
+from feedsync.parse import key_from_user
 from feedsync.plan import decide
-from feedsync.publish import PublishReport
-from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, look, printable, read, scan
+from feedsync.report import SourceReport, SyncReport
+from feedsync.sources import FileSource, Found, Stat, look, scan
 from feedsync.store import FileRow, Reader, Store, Writer
-from feedsync.text import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,57 +31,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("feedsync.sync")
 
-_BATCH = 250
 _STORE_BATCH = 500
 """Documents to a transaction: each costs a sync of the disk."""
 
-_WORKERS_FROM = 1500
-"""Documents to read from which on worker processes pay for their start."""
-
-_AHEAD = 8
-"""Batches a worker process has before it, so that it never waits for the database."""
-
 _ROWS = 5000
-
-
-@dataclass(slots=True)
-class SourceReport:
-    """What became of the documents of one source; the first six add up as the contract says."""
-
-    seen: int = 0
-    new: int = 0
-    revised: int = 0
-    merged: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
-    failed: int = 0
-    pending: int = 0
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class SyncReport:
-    """The result of one run, in the shape of `resync --json`."""
-
-    sources: dict[str, SourceReport] = field(default_factory=dict)
-    feeds: PublishReport = field(default_factory=PublishReport)
-    missing: list[str] = field(default_factory=list)
-    busy: dict[str, frozenset[bytes]] = field(default_factory=dict)
-    seconds: float = 0.0
-    dry_run: bool = False
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing was refused, nothing failed and nothing asked for was missing."""
-        return not self.missing and not any(
-            report.quarantined or report.failed or report.error for report in self.sources.values()
-        )
-
-    def to_json(self) -> dict[str, object]:
-        """`busy` is for the watcher alone: these files are being written, and worth another look soon."""
-        return {name: value for name, value in asdict(self).items() if name != "busy"} | {
-            "seconds": round(self.seconds, 3)
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,48 +58,6 @@ class Progress:
     step: Callable[[int], None] = lambda _count: None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a document was refused; see errors.Refused."""
-
-    code: str
-    reason: str
-    remedy: str
-
-    @classmethod
-    def of(cls, refused: Refused) -> Refusal:
-        return cls(refused.code, refused.message, refused.remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What reading one file gave: an article, a refusal, neither when it is the same as before or not whole."""
-
-    path: bytes
-    stat: Stat | None
-    digest: bytes
-    parsed: Parsed | None = None
-    refused: Refusal | None = None
-    unfinished: bool = False
-    gone: bool = False
-
-    @property
-    def location(self) -> str:
-        return printable(self.path)
-
-
-_packed = msgspec.msgpack.Encoder()
-_unpacked = msgspec.msgpack.Decoder(list[Loaded])
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A file to read, and what it was when last read."""
-
-    found: Found
-    row: FileRow | None
-
-
 def run(
     store: Store,
     publisher: Publisher,
@@ -172,7 +75,7 @@ def run(
     concerns one document or one source only is in the report.
     """
     started = time.monotonic()
-    _relax_collector()
+    relax_collector()
     progress = progress or Progress()
     report = SyncReport(dry_run=request.dry_run)
     with ExitStack() as stack:
@@ -198,11 +101,6 @@ def run(
             report.feeds = publisher.publish(store, everything=request.full, progress=step)
     report.seconds = time.monotonic() - started
     return report
-
-
-def _relax_collector() -> None:
-    """A pass makes many small values and no cycles: looking for cycles as often as usual costs a tenth of it."""
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _stop_if_asked(request: Request) -> None:
@@ -297,7 +195,7 @@ class _Ingest:
         """The codes asked for that no source has."""
         return sorted(code for code, key in self._keys.items() if key not in self._found_keys)
 
-    def _tasks(self, walk: _Walk) -> Iterator[_Task]:
+    def _tasks(self, walk: _Walk) -> Iterator[Task]:
         """The files that must be read; the others are counted here."""
         request, source = self._request, walk.source
         if request.paths is not None:
@@ -324,7 +222,7 @@ class _Ingest:
             elif known and not request.full and _same(known, found):
                 walk.count_unchanged(found.location)
             else:
-                yield _Task(found, known)
+                yield _task(found, known)
         with self._reading() as reader:
             if empty and reader.has_documents(walk.source_id):
                 raise SourceError(
@@ -336,7 +234,7 @@ class _Ingest:
             row = next(rows, None)
         walk.gone = gone
 
-    def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[_Task]:
+    def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
         for path in sorted(paths):
             found = look(walk.source, path)
             if found is None:
@@ -349,10 +247,10 @@ class _Ingest:
             if row and _same(row, found):
                 walk.count_unchanged(found.location)
             else:
-                yield _Task(found, row)
+                yield _task(found, row)
         walk.partial = True
 
-    def _coded(self, walk: _Walk) -> Iterator[_Task]:
+    def _coded(self, walk: _Walk) -> Iterator[Task]:
         walk.partial = True
         keys = [key for key in self._keys.values() if key]
         with self._reading() as reader:
@@ -366,7 +264,7 @@ class _Ingest:
             if found.refused:
                 walk.refuse(location, Refusal.of(found.refused))
             else:
-                yield _Task(found, None)
+                yield Task(found)
 
     def _rows(self, source_id: int) -> Iterator[FileRow]:
         """The cache of a source's files, a stretch at a time, so that no snapshot outlives its use."""
@@ -379,33 +277,9 @@ class _Ingest:
                 return
             after = rows[-1].path
 
-    def _load(self, source: FileSource, tasks: Iterator[_Task]) -> Iterator[list[Loaded]]:
-        """Read and parse: here while there is little, in worker processes when there is much."""
-        work = partial(
-            load_batch,
-            source,
-            self._zone,
-            force=self._request.full or bool(self._request.codes),
-            patient=self._request.paths is not None,
-        )
-        first = list(itertools.islice(tasks, _WORKERS_FROM))
-        if len(first) < _WORKERS_FROM:
-            for batch in _batched(first):
-                yield work(batch)
-            return
-        batches = _batched(itertools.chain(first, tasks))
-        workers = max(1, (os.cpu_count() or 1) - 1)
-        with ProcessPoolExecutor(workers, get_context("spawn"), _relax_collector) as pool:
-            waiting: deque[tuple[list[_Task], Future[bytes]]] = deque()
-            while True:
-                for batch in itertools.islice(batches, _AHEAD * workers - len(waiting)):
-                    waiting.append((batch, _submitted(pool, work, batch)))
-                if not waiting:
-                    return
-                if not waiting[0][1].done() and (own := next(batches, [])):
-                    yield work(own)  # nothing is ready: this process takes a share, too
-                else:
-                    yield _result(work, *waiting.popleft())
+    def _load(self, source: FileSource, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
+        force = self._request.full or bool(self._request.codes)
+        return load_all(source, self._zone, tasks, force=force, patient=self._request.paths is not None)
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []
@@ -509,95 +383,12 @@ class _Walk:
         return taken
 
 
-def load_batch(
-    source: FileSource, zone: ZoneInfo, tasks: Sequence[_Task], *, force: bool, patient: bool
-) -> list[Loaded]:
-    """Read and parse some files; see `load`."""
-    return [load(source, zone, task, force=force, patient=patient) for task in tasks]
-
-
-def _submitted(
-    pool: ProcessPoolExecutor, work: Callable[[Sequence[_Task]], list[Loaded]], batch: list[_Task]
-) -> Future[bytes]:
-    try:
-        return pool.submit(_load_packed, work, batch)
-    except BrokenExecutor as error:
-        broken: Future[bytes] = Future()
-        broken.set_exception(error)
-        return broken
-
-
-def _result(work: Callable[[Sequence[_Task]], list[Loaded]], batch: list[_Task], future: Future[bytes]) -> list[Loaded]:
-    try:
-        return _unpacked.decode(future.result())
-    except BrokenExecutor:  # the worker was killed: its share is done here
-        return work(batch)
-
-
-def _load_packed(work: Callable[[Sequence[_Task]], list[Loaded]], tasks: Sequence[_Task]) -> bytes:
-    """What a worker process runs: its result is packed, for pickling it would cost as much as parsing."""
-    return _packed.encode(work(tasks))
-
-
-def load(source: FileSource, zone: ZoneInfo, task: _Task, *, force: bool, patient: bool) -> Loaded:
-    """Read and parse one file. Raises nothing that concerns the file alone.
-
-    With `force`, also a file that did not change. A file that looks unfinished is taken when it stood still
-    since the last pass; not when `patient`, for a watcher comes too often to conclude that.
-    """
-    found, row = task.found, task.row
-    try:
-        content, stat = read(source, found)
-    except FileNotFoundError:
-        return Loaded(found.path, None, b"", gone=True)
-    except StillBeingWritten:
-        return Loaded(found.path, None, b"", unfinished=True)
-    except Refused as refused:
-        return Loaded(found.path, found.stat, b"refused", refused=Refusal.of(refused))
-    hashed = digest(content)
-    if row and row.digest == hashed and not force:
-        return Loaded(found.path, stat, hashed)
-    stood_still = not patient and row is not None and not row.digest and _same_stat(row, stat)
-    if not stood_still and looks_unfinished(content):
-        return Loaded(found.path, stat, b"", unfinished=True)
-    location = found.location
-    document = Document(source.name, location, location.rpartition("/")[2], content)
-    try:
-        return Loaded(found.path, stat, hashed, parsed=parse(document, zone))
-    except Refused as refused:
-        return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
-    except (
-        RecursionError,
-        MemoryError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        # A fault of ours, on input nobody thought of: it must not cost the other articles anything.
-        log.exception("parser failed", extra={"fields": {"source": source.name, "file": location}})
-        reason = f"the parser failed on it: {type(error).__name__}: {error}"
-        return Loaded(
-            found.path,
-            stat,
-            hashed,
-            refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
-        )
+def _task(found: Found, row: FileRow | None) -> Task:
+    return Task(found, Stat(row.size, row.mtime_ns, row.ctime_ns), row.digest) if row else Task(found)
 
 
 def _same(row: FileRow, found: Found) -> bool:
-    return row.settled and found.stat is not None and _same_stat(row, found.stat)
-
-
-def _same_stat(row: FileRow, stat: Stat) -> bool:
-    return (row.size, row.mtime_ns, row.ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
-
-
-def _batched(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
-    iterator = iter(tasks)
-    while batch := list(itertools.islice(iterator, _BATCH)):
-        yield batch
+    return row.settled and found.stat == Stat(row.size, row.mtime_ns, row.ctime_ns)
 
 
 def _gathered(batches: Iterable[list[Loaded]], size: int) -> Iterator[list[Loaded]]:

@@ -33,26 +33,34 @@ def _widths() -> dict[str, str]:
 
 
 _WIDTHS = _widths()
+_COMMON = {mark: _WIDTHS[mark] for mark in "，。：；！？（）“”、—％【】"}
+_RARE = {mark: plain for mark, plain in _WIDTHS.items() if mark not in _COMMON}
+_ANY_RARE = re.compile("[" + "".join(map(re.escape, _RARE)) + "]")
 
 
 def normalise(text: str) -> str:
     """The text without white space, in one width of punctuation."""
     text = "".join(text.split())
-    # Looking for each mark in turn is six times as fast as str.translate on Chinese text.
-    for mark, plain in _WIDTHS.items():
-        if mark in text:
+    # Replacing each mark in turn is many times as fast as str.translate on Chinese text.
+    for mark, plain in _COMMON.items():
+        text = text.replace(mark, plain)
+    if _ANY_RARE.search(text):
+        for mark, plain in _RARE.items():
             text = text.replace(mark, plain)
     return text
 
 
-def digest(*parts: str | bytes) -> bytes:
+def digest(first: str | bytes, *others: str | bytes) -> bytes:
     """16 bytes that stand for these parts; the end of one cannot be taken for the start of the next."""
-    hashed = blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        hashed.update(len(encoded).to_bytes(8, "big"))
-        hashed.update(encoded)
+    hashed = blake2b(_encoded(first), digest_size=16)
+    for part in others:
+        hashed.update(hashed.digest())
+        hashed.update(_encoded(part))
     return hashed.digest()
+
+
+def _encoded(part: str | bytes) -> bytes:
+    return part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
 
 
 def strip_illegal(text: str) -> str:
@@ -62,6 +70,8 @@ def strip_illegal(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Plain text on one line: line breaks and tabs become a space; inner spaces stay as they are."""
+    if text.isprintable():
+        return text.strip()
     return " ".join(
         part for part in re.split(r"[\t\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+", strip_illegal(text)) if part
     ).strip()

@@ -16,9 +16,10 @@ from feedsync.model import Document, Parsed, Site
 from feedsync.outputs import Tree
 from feedsync.parse import parse
 from feedsync.publish import Presentation, Publisher
+from feedsync.report import SyncReport
 from feedsync.sources import FileSource
 from feedsync.store import Store
-from feedsync.sync import Request, SyncReport, run
+from feedsync.sync import Request, run
 
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -12,7 +12,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsync import sync
+from feedsync import load
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Tree
@@ -382,8 +382,8 @@ def test_worker_processes_give_the_same_feeds(tmp_path: Path, monkeypatch: pytes
             code = f"2025031426000000{number:02d}"
             desk.put(f"{code}.md", post(code, f"标题{number}", category=f"c{number % 3}"))
         desk.put("bad.md", b"")
-        monkeypatch.setattr(sync, "_WORKERS_FROM", threshold)
-        monkeypatch.setattr(sync, "_BATCH", 4)
+        monkeypatch.setattr(load, "_WORKERS_FROM", threshold)
+        monkeypatch.setattr(load, "_BATCH", 4)
         report = desk.run()
         assert (report.sources["articles"].new, report.sources["articles"].quarantined) == (30, 1)
         trees.append(desk.published())

@@ -107,7 +107,7 @@ def _split_digest(body: str) -> tuple[str, str]:
     """The quoted digest at the top of a body and the body without it; a digest alone is the body."""
     lines = body.strip("\n").split("\n")
     count = 0
-    while count < len(lines) and _QUOTE_LINE.fullmatch(lines[count]):
+    while count < len(lines) and lines[count].startswith(">"):
         count += 1
     if not count:
         return "", body

@@ -21,9 +21,9 @@ def split_footer(body: str) -> tuple[str, str]:
     url = ""
     while lines:
         line = lines[-1].strip()
-        if not line or _NAVIGATION.fullmatch(line):
+        if not line or (line[0] == "[" and _NAVIGATION.fullmatch(line)):
             lines.pop()
-        elif not url and (match := _URL_LINE.fullmatch(line)):
+        elif not url and line[0] == "<" and (match := _URL_LINE.fullmatch(line)):
             url = (match.group(1) or "").strip()
             lines.pop()
             if not url:  # `<>`: the pipeline knew no URL

@@ -23,6 +23,7 @@ _FENCE = re.compile(r"-{3,}[ \t]*")
 _LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|[ \t]*)")
 _LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
 _STRUCTURED = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$|[&!]|\*\w")
+_STRUCTURE_MARKS = frozenset("[{|>&!*")
 _FLOW_OR_BLOCK = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$")
 
 Value = str | tuple[str, ...]
@@ -61,7 +62,7 @@ def split(text: str) -> FrontMatter | None:
     lines = text.lstrip("\ufeff \t\n").split("\n")
     if not _FENCE.fullmatch(lines[0]):
         return None
-    end = next((n for n, line in enumerate(lines[1:], 1) if _FENCE.fullmatch(line)), None)
+    end = next((n for n, line in enumerate(lines[1:], 1) if line[:1] == "-" and _FENCE.fullmatch(line)), None)
     if end is None:
         return _unclosed(lines[1:])
     inside = lines[1:end]
@@ -100,7 +101,7 @@ def _fields(lines: list[str]) -> dict[str, Value]:
             continue
         if match := _LINE.fullmatch(line):
             name, value = match.group(1).lower(), (match.group(2) or "").strip()
-            structured = structured or bool(_STRUCTURED.match(value))
+            structured = structured or (value[:1] in _STRUCTURE_MARKS and bool(_STRUCTURED.match(value)))
             # A repeated key keeps its first filled value: an empty one never overwrites.
             if not fields.get(name):
                 fields[name] = _scalar(value)

@@ -250,13 +250,11 @@ def _open_for_writing(descriptor: int) -> bool:
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
-    """One byte more than expected is asked for, so that growth shows."""
-    parts = []
-    while part := os.read(descriptor, size + 1):
-        parts.append(part)
-        if sum(map(len, parts)) > size:
-            break
-    return b"".join(parts)
+    """What was there when its size was asked; growth since then shows in the next stat."""
+    content = os.read(descriptor, size)
+    while len(content) < size and (part := os.read(descriptor, size - len(content))):
+        content += part
+    return content
 
 
 def _not_a_file(mode: int) -> Refused:

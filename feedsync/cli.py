@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from feedsync.config import Config
     from feedsync.publish import Publisher
+    from feedsync.report import SyncReport
     from feedsync.store import Reader
-    from feedsync.sync import SyncReport
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -153,7 +153,8 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
     except StillBeingWritten:
         return Loaded(found.path, None, b"", unfinished=True)
     except Refused as refused:
-        return Loaded(found.path, found.stat, b"refused", refused=Refusal.of(refused))
+        # Not remembered by its stat: what is wrong may be the permissions, the disk or our own limit.
+        return Loaded(found.path, None, b"", refused=Refusal.of(refused))
     hashed = digest(content)
     if task.digest == hashed and not force:
         return Loaded(found.path, stat, hashed)

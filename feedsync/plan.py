@@ -89,7 +89,7 @@ def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str,
         documents[arrival.origin] = new
         bodies[arrival.parsed.article.body.digest] = arrival.parsed.html
         merged = merge(documents.values())
-        outcomes[arrival.origin] = _outcome(article, merged, known)
+        outcomes[arrival.origin] = _outcome(article, merged, known, now)
         article = merged
     assert article is not None, "decide needs an arrival"
     fresh = known is None or known.arrived == now
@@ -105,12 +105,12 @@ def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str,
     return Change(known, after, revision, bodies, outcomes)
 
 
-def _outcome(before: Article | None, after: Article, known: Known | None) -> Outcome:
+def _outcome(before: Article | None, after: Article, known: Known | None, now: datetime) -> Outcome:
     if before is None:
         return Outcome.NEW
     if before == after:
         return Outcome.UNCHANGED
-    if known is not None and not same_meaning(before, after):
+    if known is not None and now not in (known.arrived, known.revised) and not same_meaning(before, after):
         return Outcome.REVISED
     return Outcome.MERGED
 

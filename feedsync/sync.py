@@ -207,10 +207,8 @@ class _Ingest:
         self._progress.start(source.name, None)
         rows = self._rows(walk.source_id)
         row = next(rows, None)
-        empty = True
         gone: list[bytes] = []
         for found in scan(source):
-            empty = False
             while row is not None and row.path < found.path:
                 gone.append(row.path)
                 row = next(rows, None)
@@ -223,12 +221,6 @@ class _Ingest:
                 walk.count_unchanged(found.location)
             else:
                 yield _task(found, known)
-        with self._reading() as reader:
-            if empty and reader.has_documents(walk.source_id):
-                raise SourceError(
-                    f"source {source.name}: {source.path} had articles and now has none; they stay published",
-                    remedy="mount the folder again, or put a file in it",
-                )
         while row is not None:
             gone.append(row.path)
             row = next(rows, None)
@@ -325,10 +317,20 @@ class _Ingest:
         """What only shows at the end of a source: files that are gone, refusals that no longer hold."""
         refusals = walk.take_refusals()
         healed = sorted(walk.accepted if walk.partial else walk.stale)
-        if refusals or healed or walk.gone:
+        if refusals or healed:
             with self._writing() as writer:
                 writer.refuse(walk.source_id, refusals, self._now)
                 writer.release(walk.source_id, healed)
+        if walk.deserted:
+            with self._reading() as reader:
+                if reader.has_documents(walk.source_id):
+                    raise SourceError(
+                        f"source {walk.source.name}: {walk.source.path} had articles and now has none; "
+                        "they stay published",
+                        remedy="mount the folder again, or put a file in it",
+                    )
+        if walk.gone:
+            with self._writing() as writer:
                 writer.forget_files(walk.source_id, walk.gone)
 
 
@@ -345,6 +347,12 @@ class _Walk:
     gone: list[bytes] = field(default_factory=list)
     partial: bool = False
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether a whole folder held nothing that is, or may become, an article."""
+        report = self.report
+        return not (self.partial or report.new or report.revised or report.merged or report.unchanged or report.pending)
 
     def refuse(self, location: str, refused: Refusal) -> None:
         self.report.quarantined += 1

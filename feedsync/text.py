@@ -20,20 +20,18 @@ def _widths() -> dict[str, str]:
     """Full-width ASCII to ASCII, and typographic marks to their plainest form."""
     table = {chr(0xFF01 + offset): chr(0x21 + offset) for offset in range(94)}
     for plain, marks in (
-        ('"', "“”„‟「」『』"),
+        ('"', "“”„‟"),
         ("'", "‘’‚‛"),
-        (".", "。｡·・"),
-        (",", "、､"),
-        ("-", "—–―‐‑"),
-        ("[", "【"),
-        ("]", "】"),
+        ("。", "｡"),
+        ("、", "､"),
+        ("・", "･"),
     ):
         table.update(dict.fromkeys(marks, plain))
     return table
 
 
 _WIDTHS = _widths()
-_COMMON = {mark: _WIDTHS[mark] for mark in "，。：；！？（）“”、—％【】"}
+_COMMON = {mark: _WIDTHS[mark] for mark in "，：；！？（）“”％"}
 _RARE = {mark: plain for mark, plain in _WIDTHS.items() if mark not in _COMMON}
 _ANY_RARE = re.compile("[" + "".join(map(re.escape, _RARE)) + "]")
 

@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsync import load
+from feedsync import load, sync
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Tree
@@ -355,7 +357,6 @@ def test_a_new_base_url_redraws_links_and_keeps_ids(desk: Desk) -> None:
     old = feedparser.parse(desk.atom()).entries[0]
     moved = Desk.__new__(Desk)
     moved.__dict__ |= desk.__dict__
-    from dataclasses import replace
 
     moved.presentation = replace(desk.presentation, site=replace(SITE, base_url="https://neu.example.org/x/"))
     moved.run()
@@ -431,3 +432,67 @@ def test_an_unreadable_tree_is_an_output_error(desk: Desk) -> None:
     desk.tree.root.unlink()
     desk.run()
     assert Tree(desk.tree.root).read("all.atom")
+
+
+def test_folders_nested_beyond_measure_harm_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.put("good.md", post())
+    monkeypatch.chdir(desk.inbox)
+    for _ in range(1200):
+        os.mkdir("deepfolder")
+        os.chdir("deepfolder")
+    Path("lost.md").write_text(post("202503142600000002"))
+    monkeypatch.chdir(desk.inbox)
+    try:
+        report = desk.run().sources["articles"]
+        assert report.error is None
+        assert (report.new, report.quarantined) == (1, 1)
+    finally:
+        subprocess.run(["rm", "-r", "deepfolder"], check=True)  # shutil recurses
+
+
+def test_a_raised_limit_heals_by_itself(desk: Desk) -> None:
+    desk.put("a.md", post())
+    desk.source = replace(desk.source, max_body_bytes=100)
+    for _ in range(2):
+        assert desk.run().sources["articles"].quarantined == 1
+    desk.source = replace(desk.source, max_body_bytes=10_000)
+    assert desk.run().sources["articles"].new == 1
+
+
+def test_a_folder_of_nothing_but_rubbish_is_deserted(desk: Desk) -> None:
+    desk.put("a.md", post())
+    desk.run()
+    (desk.inbox / "a.md").unlink()
+    desk.put("empty.md", b"")
+    report = desk.run().sources["articles"]
+    assert "had articles and now has none" in str(report.error)
+    assert report.quarantined == 1
+
+
+def test_copies_in_one_run_are_merged_not_revised(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_BATCH", 2)
+    monkeypatch.setattr(sync, "_STORE_BATCH", 1)
+    for number in range(10):
+        desk.put(f"{number}.md", post(body="<p>正文" + "。更多" * number + "。</p>"))
+    report = desk.run().sources["articles"]
+    assert (report.new, report.revised) == (1, 0)
+    check(desk)
+
+
+@needs_real
+def test_a_real_post_cut_anywhere_is_never_quarantined_and_comes_out_whole(tmp_path: Path) -> None:
+    path = REAL / "_posts/2022-01-24-NW202201242259229980.md"
+    whole = path.read_bytes()
+    expected = None
+    for cut in range(len(whole), 20, -97):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        desk = Desk(folder)
+        desk.put(path.name, whole[:cut])
+        assert desk.run().sources["articles"].quarantined == 0
+        desk.put(path.name, whole)
+        desk.run()
+        entry = feedparser.parse(desk.atom()).entries[0]
+        expected = expected or entry.content[0].value
+        assert entry.content[0].value == expected
+        desk.close()

@@ -18,7 +18,7 @@ CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
-_MAX_PLAIN = 120
+_MAX_PLAIN = 200
 _MAX_PREFIX = 40
 
 

@@ -26,11 +26,17 @@ MAX_DEPTH = 200
 """Open elements; libxml2 silently drops what is below 256, and nh3 takes quadratic time."""
 
 _MAX_TAGS = 200_000
+_LONG_TAG = 20_000
+_MAX_ATTRIBUTES = 1000
 
 _DROPPED = (
-    "script", "style", "iframe", "object", "embed", "applet", "noscript", "noframes", "template", "svg", "math",
-    "form", "input", "button", "select", "textarea", "audio", "video", "canvas", "head", "title", "meta", "link",
-    "base", "frame", "frameset", "xmp", "plaintext", "noembed", "map", "area", "dialog",
+    "script", "style", "iframe", "embed", "applet", "noframes", "template", "svg", "math",
+    "input", "select", "textarea", "audio", "video", "canvas", "head", "title", "meta", "link",
+    "base", "frame", "frameset", "xmp", "plaintext", "noembed", "area",
+)  # fmt: skip
+_UNWRAPPED = (
+    "span", "font", "label", "form", "fieldset", "legend", "button", "dialog", "map", "object", "noscript", "details",
+    "summary", "main", "header", "footer", "nav", "aside",
 )  # fmt: skip
 _HAS_DROPPED = re.compile("<(?:" + "|".join(_DROPPED) + ")", re.IGNORECASE)
 _BLOCKS = frozenset(
@@ -168,7 +174,8 @@ _MAYBE_HIDDEN = etree.XPath(".//*[@style or @hidden]")
 _LOOKS_HTML = re.compile(
     r"</?(?:p|div|br|span|a|img|strong|b|em|i|u|table|tr|td|ul|ol|li|h[1-6]|center|font|section|article|figure"
     r"|blockquote|pre|hr|script|style|iframe|svg|math|form|input|object|embed|video|audio|body|html|head|meta|link"
-    r"|base|noscript|template|details|marquee|button|select|textarea)(?:[\s/>]|$)|<!--|<!\[|<!doctype",
+    r"|base|noscript|template|details|marquee|button|select|textarea)(?:[\s/]+[A-Za-z_:@][^<>]*)?[\s/]*>"
+    r"|<!--|<!\[CDATA|<!doctype",
     re.IGNORECASE,
 )
 _PAGE_TAG = re.compile(r"</?(?:html|body)\b[^<>]{0,500}>|<!doctype[^<>]{0,500}>", re.IGNORECASE)
@@ -181,11 +188,15 @@ _TAG_IN_CLEAN = re.compile(r"<[^>\"]*(?:\"[^\"]*\"[^>\"]*)*>")
 _BLOCK_IN_CLEAN = re.compile(
     r"<(?:/?(?:p|div|figure|figcaption|blockquote|pre|li|h[1-6]|tr|td|th|dt|dd)|br|hr)\b[^>]*>"
 )
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_CSS_COMMENT = re.compile(r"/\*[^*]{0,200}\*/")
+_HIDDEN = re.compile(r"(?<![\w-])(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden)", re.IGNORECASE)
 _NAMED_SIZE = re.compile(r"_w([0-9]{1,5})h([0-9]{1,5})(?=[_.])")
-_NUMBER = re.compile(r"\s*([0-9]{1,5})\s*(?:px)?\s*")
+_NUMBER = re.compile(r"([0-9]{1,5})(?:px)?")
 _CHART_START = re.compile(r"<!--\s{0,9}EM_StockImg_Start\s{0,9}-->")
 _CHART_END = re.compile(r"<!--\s{0,9}EM_StockImg_End\s{0,9}-->")
+_KNOWN_ATTRIBUTES = (
+    "href", "class", "src", "data-src", "data-original", "data-code", "alt", "width", "height",
+)  # fmt: skip
 _KEYWORD_CLASSES = frozenset({"keytip", "infokey", "em_stock_key_common"})
 _NO_ALT = frozenset({"图片", "image", "img", "图", "picture", "undefined", "null"})
 
@@ -233,8 +244,7 @@ def clean_html(source: str, base: str = "") -> Cleaned:
     if simple := _clean_simple(source):
         return simple
     source = _PAGE_TAG.sub("", source)
-    if "<![CDATA[" in source:
-        source = source.replace("<![CDATA[", "").replace("]]>", "")
+    source = _open_cdata(source)
     _check_depth(source)
     source, symbols = _cut_charts(source)
     body = _parse(source)
@@ -246,7 +256,7 @@ def clean_html(source: str, base: str = "") -> Cleaned:
     credit = _take_credit(body)
     symbols += _unwrap_links(body, base)
     symbols += _mend_images(body, base)
-    etree.strip_tags(body, "span", "font", "label")
+    etree.strip_tags(body, *_UNWRAPPED)
     for element in body.iter("center"):
         blocks = any(child.tag in _BLOCKS for child in element)
         element.tag = "div" if blocks else "figure" if element.find(".//img") is not None else "p"
@@ -257,6 +267,7 @@ def clean_html(source: str, base: str = "") -> Cleaned:
     html = _CLEANER.clean(serialised.removeprefix("<body>").removesuffix("</body>")).strip()
     if "&#" in source:  # a character reference can name what no XML document may hold
         html = strip_illegal(html)
+    html = html.replace("<p></p>", "")  # what the sanitiser leaves where it takes a block out of a paragraph
     if "<" not in html and html:
         html = f"<p>{html}</p>"
     return Cleaned(html, credit, unite_symbols(symbols))
@@ -291,12 +302,14 @@ def _clean_simple(source: str) -> Cleaned | None:
 
 
 def _check_depth(source: str) -> None:
-    if source.count("<") <= MAX_DEPTH:
+    if source.count("<") <= MAX_DEPTH and len(source) < _LONG_TAG:
         return
     depth = tags = 0
     for match in _TAG.finditer(source):
         tags += 1
         name = match.group(2).lower()
+        if match.end() - match.start() > _LONG_TAG and len(match.group(0).split()) > _MAX_ATTRIBUTES:
+            raise Refused("too-deep", f"a tag has more than {_MAX_ATTRIBUTES} attributes", remedy="take them out")
         if name in _VOID or name in _SELF_CLOSING:
             continue
         depth = max(0, depth - 1) if match.group(1) else depth + 1
@@ -326,6 +339,16 @@ def _parse(source: str) -> lxml_html.HtmlElement | None:
     return body
 
 
+def _open_cdata(source: str) -> str:
+    """The content of CDATA sections, which HTML does not know, as text."""
+    parts = []
+    position = 0
+    while (start := source.find("<![CDATA[", position)) >= 0 and (end := source.find("]]>", start)) >= 0:
+        parts += [source[position:start], escape(source[start + 9 : end], quote=False)]
+        position = end + 3
+    return "".join([*parts, source[position:]])
+
+
 def _cut_charts(source: str) -> tuple[str, list[Symbol]]:
     """Without the blocks between chart markers, and the symbols they showed."""
     symbols: list[Symbol] = []
@@ -335,6 +358,8 @@ def _cut_charts(source: str) -> tuple[str, list[Symbol]]:
         end = _CHART_END.search(source, start.end())
         if end is None:
             break
+        while (later := _CHART_START.search(source, start.end(), end.start())) is not None:
+            start = later  # the former one has no end: what follows it is text
         block = source[start.end() : end.start()]
         kept.append(source[position : start.start()])
         symbols.extend(subjects_in_markup(block))
@@ -346,7 +371,7 @@ def _cut_charts(source: str) -> tuple[str, list[Symbol]]:
 def _drop_hidden(body: lxml_html.HtmlElement) -> None:
     for element in _MAYBE_HIDDEN(body):
         if element.getparent() is not None and (
-            element.get("hidden") is not None or _HIDDEN.search(element.get("style", ""))
+            element.get("hidden") is not None or _HIDDEN.search(_CSS_COMMENT.sub("", element.get("style", "")[:2000]))
         ):
             element.drop_tree()
 
@@ -389,24 +414,35 @@ def _unwrap_links(body: lxml_html.HtmlElement, base: str) -> list[Symbol]:
     """Turn keyword links into their words, keep genuine links absolute; the symbols the keywords name."""
     symbols: list[Symbol] = []
     for element in list(body.iter("a", "span")):
-        attributes = dict(element.attrib)
+        attributes = _attributes(element)
         keyword = bool(_KEYWORD_CLASSES & set(attributes.get("class", "").split())) or (
             "/unify/r/" in attributes.get("href", "")
         )
         if keyword and (symbol := mention_of(attributes, element.text_content())):
             image = element.find(".//img")
-            if image is not None and is_chart(dict(image.attrib)):
+            if image is not None and is_chart(_attributes(image)):
                 symbol = subject_of(attributes) or symbol
             symbols.append(symbol)
         if element.tag != "a":
             continue
         target = "" if keyword else _link(attributes.get("href", ""), base)
-        element.attrib.clear()
+        _strip_attributes(element)
         if target:
             element.set("href", target)
         else:
             element.tag = "span"
     return symbols
+
+
+def _attributes(element: lxml_html.HtmlElement) -> dict[str, str]:
+    """The attributes we look at; others may have names that lxml cannot bear."""
+    return {name: value for name in _KNOWN_ATTRIBUTES if (value := element.get(name)) is not None}
+
+
+def _strip_attributes(element: lxml_html.HtmlElement) -> None:
+    """Remove the attributes we know; the sanitiser removes the others."""
+    for name in _KNOWN_ATTRIBUTES:
+        element.attrib.pop(name, None)
 
 
 def _link(href: str, base: str) -> str:
@@ -432,7 +468,7 @@ def _absolute(url: str, base: str) -> str:
 def _mend_images(body: lxml_html.HtmlElement, base: str) -> list[Symbol]:
     symbols: list[Symbol] = []
     for image in list(body.iter("img", "image")):
-        attributes = dict(image.attrib)
+        attributes = _attributes(image)
         source = _absolute(
             attributes.get("src") or attributes.get("data-src") or attributes.get("data-original", ""), base
         )
@@ -443,7 +479,7 @@ def _mend_images(body: lxml_html.HtmlElement, base: str) -> list[Symbol]:
             image.drop_tree()
             continue
         image.tag = "img"
-        image.attrib.clear()
+        _strip_attributes(image)
         image.set("src", source)
         if size := _size(source, attributes.get("width", ""), attributes.get("height", "")):
             image.set("width", str(size[0]))
@@ -455,7 +491,7 @@ def _mend_images(body: lxml_html.HtmlElement, base: str) -> list[Symbol]:
 
 def _size(source: str, width: str, height: str) -> tuple[int, int] | None:
     """Width and height in CSS pixels: as given, the missing one from the `_w800h555` in the file's name."""
-    wide, high = (int(m.group(1)) if (m := _NUMBER.fullmatch(value)) else 0 for value in (width, height))
+    wide, high = (int(m.group(1)) if (m := _NUMBER.fullmatch(value[:20].strip())) else 0 for value in (width, height))
     if wide and high:
         return wide, high
     named = _NAMED_SIZE.search(source)
@@ -508,9 +544,9 @@ def _trim_start(element: lxml_html.HtmlElement) -> None:
     """Cut white space and breaks off the start of a block, also where it begins inside inline elements."""
     while not (element.text or "").strip():
         element.text = None
-        if not len(element):
+        first = next(element.iterchildren(), None)
+        if first is None:
             return
-        first = element[0]
         if first.tag != "br":
             if first.tag in _INLINE:
                 _trim_start(first)
@@ -523,8 +559,7 @@ def _trim_start(element: lxml_html.HtmlElement) -> None:
 def _trim_end(element: lxml_html.HtmlElement) -> None:
     if element.tag in _INLINE and element.getparent().tag not in _BLOCKS:
         return
-    while len(element):
-        last = element[-1]
+    while (last := next(element.iterchildren(reversed=True), None)) is not None:
         if last.tail and last.tail.strip():
             if element.tag not in _INLINE:
                 last.tail = last.tail.rstrip()

@@ -18,6 +18,7 @@ _ZONE_ONLY = re.compile(r"[+-]\d{2}:?\d{2}|Z|UTC", re.ASCII)
 _CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日?", re.ASCII)
 _CHINESE_TIME = re.compile(r"(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?)?\s*(?:(\d{1,2})\s*秒)?", re.ASCII)
 _MIDNIGHT_24 = re.compile(r"(?<![:\d.])24:00(?::00(?:\.0+)?)?(?![:\d])")
+_NAMED_OFFSET = re.compile(r"\b(?:GMT|UTC)\s?([+-])(\d{1,2}):?(\d{2})?\b", re.ASCII)
 _HAS_YEAR = re.compile(r"\d{4}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}", re.ASCII)
 _DATE_AND_TIME = (
     r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}\s*日?"
@@ -43,7 +44,7 @@ def read_moment(text: str, zone: tzinfo) -> Moment | None:
         raise _refuse(text[:80] + "...", "it is far too long")
     try:
         return _read(text, zone)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise _refuse(text, str(error).split(":")[0]) from error
 
 
@@ -64,6 +65,8 @@ def _read(text: str, zone: tzinfo) -> Moment:
     text = text.replace("：", ":").replace("，", " ")
     text = _CHINESE.sub(r"\1-\2-\3 ", text)
     text = _CHINESE_TIME.sub(_clock, text)
+    # dateutil reads GMT+8 as POSIX does, west of Greenwich; nobody who writes a date means that.
+    text = _NAMED_OFFSET.sub(lambda m: f"{m.group(1)}{int(m.group(2)):02d}:{m.group(3) or '00'}", text)
     text, midnights = _MIDNIGHT_24.subn("00:00:00", text)
     if not _HAS_YEAR.search(text):
         raise ValueError("it names no year")

@@ -27,11 +27,20 @@ def decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         if cut_short(content):
             raise _undecodable(error) from error
+        text = _decode_otherwise(content, error)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decode_otherwise(content: bytes, error: UnicodeDecodeError) -> str:
+    """UTF-8 that holds surrogates (pairs are joined, lone ones dropped), else GB18030."""
+    try:
+        text = content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
         try:
-            text = content.decode("gb18030")
+            return content.decode("gb18030")
         except UnicodeDecodeError:
             raise _undecodable(error) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def cut_short(content: bytes) -> bool:

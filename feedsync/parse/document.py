@@ -30,6 +30,7 @@ _SUMMARY_FIELDS = ("digest", "summary", "description", "excerpt", "摘要")
 _CATEGORY_FIELDS = ("categories", "category")
 _TAG_FIELDS = ("tags", "tag")
 
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff "
 _NO_TAG = "新闻"
 """What the pipeline wrote for a post without an outlet: the suffix alone."""
 
@@ -107,17 +108,19 @@ def _split_digest(body: str) -> tuple[str, str]:
     """The quoted digest at the top of a body and the body without it; a digest alone is the body."""
     lines = body.strip("\n").split("\n")
     count = 0
-    while count < len(lines) and lines[count].startswith(">"):
+    while count < len(lines) and (lines[count].startswith("> ") or lines[count] == ">"):
         count += 1
     if not count:
         return "", body
     quoted = " ".join(m.group(1).strip() for line in lines[:count] if (m := _QUOTE_LINE.fullmatch(line)))
     rest = "\n".join(lines[count:]).strip("\n")
-    return (quoted, rest) if rest.strip() else ("", quoted)
+    if not rest.strip():
+        return "", quoted
+    return (quoted, rest) if clean.looks_like_html(rest) else ("", body)
 
 
 def _title(given: str, summary: str, text: str) -> Title:
-    if given:
+    if given.strip(_INVISIBLE):
         return Title(True, given)
     for words in (summary, text):
         if match := _SENTENCE.search(words.strip()):
@@ -125,7 +128,13 @@ def _title(given: str, summary: str, text: str) -> Title:
             short = sentence if len(sentence) <= MAX_DERIVED_TITLE else sentence[: MAX_DERIVED_TITLE - 1] + "…"
             if short:
                 return Title(False, short)
-    raise Refused("no-text", "it has neither a title nor a text", remedy="write the article again, or delete the file")
+    if words := one_line(text):
+        return Title(False, words[:MAX_DERIVED_TITLE])
+    raise Refused(
+        "no-text",
+        "it has no title, and no words to take one from",
+        remedy="write the article again, or delete the file",
+    )
 
 
 def _key(name: str, fields: FrontMatter, urls: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:

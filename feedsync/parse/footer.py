@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-_NAVIGATION = re.compile(r"(?:\[返回[^\]\n]{0,100}\]\(.{0,300}\)[ \t]*[｜|]?[ \t]*){1,4}")
-_URL_LINE = re.compile(r"<\s*([a-z]+:[^<>\n]{0,2000})?\s*>", re.IGNORECASE)
-_PLAIN_URL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{1,4})?/[A-Za-z0-9/._~?=&,;:+%!$'()*@-]{0,1900}", re.ASCII)
-_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_NAVIGATION = "[返回"
+_URL_LINE = re.compile(r"<(https?://[^<>\n]{1,2000})?>", re.IGNORECASE)
+_PLAIN_URL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9/._~?=&,;:+!$'()*@-]{0,1900}", re.ASCII)
+_SAFE = "!$%&'()*+,/:;=?@~"
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def split_footer(body: str) -> tuple[str, str]:
@@ -21,7 +22,7 @@ def split_footer(body: str) -> tuple[str, str]:
     url = ""
     while lines:
         line = lines[-1].strip()
-        if not line or (line[0] == "[" and _NAVIGATION.fullmatch(line)):
+        if not line or line.startswith(_NAVIGATION) or _NAVIGATION.startswith(line):
             lines.pop()
         elif not url and line[0] == "<" and (match := _URL_LINE.fullmatch(line)):
             url = (match.group(1) or "").strip()
@@ -54,6 +55,7 @@ def web_url(url: str) -> str:
         return ""
     host = f"[{host}]" if ":" in host else host
     path, query, fragment = (
-        quote(part, safe=_SAFE, errors="replace") for part in (parts.path, parts.query, parts.fragment)
+        quote(_STRAY_PERCENT.sub("%25", part), safe=_SAFE, errors="replace")
+        for part in (parts.path, parts.query, parts.fragment)
     )
     return urlunsplit((parts.scheme.lower(), host + port, path, query, fragment))

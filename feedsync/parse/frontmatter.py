@@ -18,7 +18,9 @@ from feedsync.errors import Refused
 MAX_LENGTH = 200_000
 """Characters of front matter; more is no front matter."""
 
-_MAX_FLOW_DEPTH = 64
+_MAX_YAML = 32_000
+_MAX_DEPTH = 64
+_MAX_TITLE_LINES = 5
 _FENCE = re.compile(r"-{3,}[ \t]*")
 _LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|[ \t]*)")
 _LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
@@ -70,12 +72,10 @@ def split(text: str) -> FrontMatter | None:
 
 
 def unfinished(text: str) -> bool:
-    """Whether the text breaks off inside its front matter: only fields so far, the last one still being written."""
+    """Whether the text breaks off inside its front matter: there are only fields so far."""
     lines = text.lstrip("\ufeff \t\n").split("\n")
     if not _FENCE.fullmatch(lines[0]):
         return lines == ["-"] or lines == ["--"]
-    if not lines[-1].strip():
-        return False
     inside = lines[1:-1]
     return not any(_FENCE.fullmatch(line) for line in lines[1:]) and all(
         not line.strip() or _LINE.fullmatch(line) or line[0] in " \t-#" for line in inside
@@ -94,24 +94,40 @@ def _fields(lines: list[str]) -> dict[str, Value]:
     if sum(map(len, lines)) > MAX_LENGTH:
         raise Refused("front-matter", "the front matter is far too long", remedy="close it with a line ---")
     fields: dict[str, Value] = {}
+    items: dict[str, list[str]] = {}
     structured = False
     name = ""
-    for line in lines:
+    for number, line in enumerate(lines):
         if not line.strip() or line.startswith("#"):
             continue
         if match := _LINE.fullmatch(line):
             name, value = match.group(1).lower(), (match.group(2) or "").strip()
             structured = structured or (value[:1] in _STRUCTURE_MARKS and bool(_STRUCTURED.match(value)))
+            if value[:1] == '"' and (len(value) == 1 or value[-1] != '"'):
+                value = _continued(value, lines[number + 1 : number + _MAX_TITLE_LINES])
             # A repeated key keeps its first filled value: an empty one never overwrites.
             if not fields.get(name):
                 fields[name] = _scalar(value)
-        elif (match := _LIST_LINE.fullmatch(line)) and name and isinstance(sofar := fields[name] or (), tuple):
-            fields[name] = (*sofar, _scalar(match.group(1).strip()))
+        elif (match := _LIST_LINE.fullmatch(line)) and name and (name in items or not fields[name]):
+            items.setdefault(name, []).append(_scalar(match.group(1).strip()))
         else:
             structured = True
+    fields |= {name: tuple(values) for name, values in items.items()}
     if structured:
         fields |= _yaml_fields("\n".join(lines), fields)
     return fields
+
+
+def _continued(value: str, following: list[str]) -> str:
+    """A quoted value that goes on over the next lines, put together; as it is when no line ends it."""
+    parts = [value]
+    for line in following:
+        if _LINE.fullmatch(line):
+            break
+        parts.append(line.strip())
+        if line.rstrip().endswith('"'):
+            return " ".join(parts)
+    return value
 
 
 def _scalar(value: str) -> str:
@@ -127,15 +143,8 @@ def _scalar(value: str) -> str:
 
 def _yaml_fields(text: str, flat: dict[str, Value]) -> dict[str, Value]:
     """The values that need YAML: lists and blocks. Broken YAML leaves the flat reading as it is."""
-    depth = deepest = 0
-    for char in text:
-        if char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    if deepest > _MAX_FLOW_DEPTH:
-        raise Refused("yaml-depth", "the front matter is nested too deep", remedy="write plain fields")
+    if len(text) > _MAX_YAML:
+        raise Refused("front-matter", "the front matter is far too long for YAML", remedy="write plain fields")
     try:
         _forbid(text)
         loaded = yaml.load(text, Loader=yaml.CBaseLoader)  # noqa: S506 - builds text, lists and maps only
@@ -163,7 +172,14 @@ def _forbid(text: str) -> None:
     An alias to nothing is no YAML but an outlet whose name begins with a star.
     """
     anchors: set[str] = set()
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.CBaseLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:  # what builds the values recurses, in C
+            raise Refused("yaml-depth", "the front matter is nested too deep", remedy="write plain fields")
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent) and anchor in anchors:
             raise Refused("yaml-alias", "the front matter uses YAML aliases", remedy="write each value out")

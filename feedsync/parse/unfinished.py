@@ -16,14 +16,15 @@ _QUOTE_ONLY = re.compile(r">[^\n]*(?:\n>[^\n]*)*")
 def looks_unfinished(content: bytes) -> bool:
     """Whether a document breaks off: inside a character, its front matter, a tag or a paragraph.
 
-    A document that ends with a line end is never unfinished; some documents that look unfinished are
-    nevertheless all there is, so the caller must take them when they stand still.
+    Behind a closed front matter, a document that ends with a line end is never unfinished. Some documents
+    that look unfinished are nevertheless all there is, so the caller must take them when they stand still.
     """
-    if not content or content.endswith((b"\n", b"\r")) or b"\0" in content:
+    if not content or b"\0" in content:
         return False
     if content.endswith(b")") and _RETURN in content[-600:]:
         return False  # ends with the pipeline's footer
-    if cut_short(content):
+    ended = content.endswith((b"\n", b"\r"))
+    if not ended and cut_short(content):
         return True
     try:
         text = content.decode("utf-8-sig")
@@ -31,9 +32,11 @@ def looks_unfinished(content: bytes) -> bool:
         try:
             text = content.decode("gb18030")
         except UnicodeDecodeError as error:
-            return error.start >= len(content) - 4 and error.reason.startswith("incomplete")
+            return not ended and error.start >= len(content) - 4 and error.reason.startswith("incomplete")
     if frontmatter.unfinished(text):
         return True
+    if ended:
+        return False
     post = text.lstrip().startswith("---")
     body = text.split("\n---", 1)[-1].partition("\n")[2].strip("\n") if post else text
     if not body.strip():
@@ -47,14 +50,14 @@ def looks_unfinished(content: bytes) -> bool:
 
 def _open_element(body: str, *, post: bool) -> bool:
     """Whether the text ends inside an element; outside posts, only where elements are closed otherwise."""
-    opened: list[str] = []
+    opened: dict[str, int] = {}
     for match in _TAG.finditer(body):
         name = match.group(2).lower()
-        if not match.group(1):
-            if name == "p" and "p" in opened:
-                return False  # written without end tags
-            opened.append(name)
-        elif name in opened:
-            while opened.pop() != name:
-                pass
-    return bool(opened) and (post or "</" in body)
+        count = opened.get(name, 0)
+        if match.group(1):
+            opened[name] = max(0, count - 1)
+        elif name == "p" and count:
+            return False  # written without end tags
+        else:
+            opened[name] = count + 1
+    return any(opened.values()) and (post or "</" in body)

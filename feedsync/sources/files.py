@@ -93,7 +93,7 @@ def scan(source: FileSource) -> Iterator[Found]:
     try:
         if not stat.S_ISDIR(os.stat(root).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "not a folder")
-        yield from _scan(source, root, b"", os.path.realpath(root))
+        yield from _scan(source, root, os.path.realpath(root))
     except OSError as error:
         raise SourceError(
             f"source {source.name}: the folder {source.path} cannot be read: {error.strerror or error}",
@@ -157,34 +157,45 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
     return content, Stat.of(after)
 
 
-def _scan(source: FileSource, root: bytes, below: bytes, real_root: bytes) -> Iterator[Found]:
-    folder = os.path.join(root, below) if below else root
-    with os.scandir(folder) as listing:
-        # Folders sort with their slash, so that whole paths come in the order of their bytes.
-        entries = sorted((e.name + b"/" if e.is_dir(follow_symlinks=False) else e.name, e) for e in listing)
-    for _, entry in entries:
-        path = below + entry.name
-        if entry.name.startswith(b"."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
+def _scan(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Found]:
+    """Depth first without recursion: somebody may nest folders deeper than Python its calls."""
+    stack = [_listing(root, b"")]
+    while stack:
+        path, entry = next(stack[-1], (b"", None))
+        if entry is None:
+            stack.pop()
+        elif entry.is_dir(follow_symlinks=False):
             try:
-                yield from _scan(source, root, path + b"/", real_root)
+                stack.append(_listing(root, path + b"/"))
             except FileNotFoundError:
                 continue
-            except PermissionError as error:
+            except OSError as error:
                 yield Found(path, None, _unreadable_folder(error))
-            continue
-        matches = source.matches(os.fsdecode(entry.name))
-        try:
-            if entry.is_symlink() and not matches:
-                # A link to a folder has no matching name, and yet hides articles.
-                if (refused := _judge_link(entry.path, real_root)) and _hides_articles(entry.path, refused):
-                    yield Found(path, None, refused)
+        else:
+            try:
+                if found := _inspect(source, path, entry, real_root):
+                    yield found
+            except FileNotFoundError:
                 continue
-            if matches:
-                yield _judge(path, entry.path, entry.stat(follow_symlinks=False), real_root)
-        except FileNotFoundError:
-            continue
+            except OSError as error:
+                yield Found(path, None, _unreadable(error))
+
+
+def _listing(root: bytes, below: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+    """The entries of a folder with their paths, in the order of the bytes of whole paths: folders with their slash."""
+    with os.scandir(os.path.join(root, below) if below else root) as listing:
+        entries = [e for e in listing if not e.name.startswith(b".")]
+    entries.sort(key=lambda e: e.name + b"/" if e.is_dir(follow_symlinks=False) else e.name)
+    return ((below + entry.name, entry) for entry in entries)
+
+
+def _inspect(source: FileSource, path: bytes, entry: os.DirEntry[bytes], real_root: bytes) -> Found | None:
+    if source.matches(os.fsdecode(entry.name)):
+        return _judge(path, entry.path, entry.stat(follow_symlinks=False), real_root)
+    # A link to a folder has no matching name, and yet hides articles.
+    if entry.is_symlink() and (refused := _judge_link(entry.path, real_root)) and _hides_articles(entry.path, refused):
+        return Found(path, None, refused)
+    return None
 
 
 def _judge(path: bytes, full: bytes, result: os.stat_result, real_root: bytes) -> Found:
@@ -261,6 +272,12 @@ def _not_a_file(mode: int) -> Refused:
     kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
     kind = next((name for test, name in kinds if test(mode)), "a device")
     return Refused("not-a-file", f"it is {kind}, not a file", remedy="move it out of the folder")
+
+
+def _unreadable(error: OSError) -> Refused:
+    return Refused(
+        "unreadable", f"the file cannot be opened: {error.strerror}", remedy="correct its permissions, owner or name"
+    )
 
 
 def _unreadable_folder(error: OSError) -> Refused:

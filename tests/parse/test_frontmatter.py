@@ -95,7 +95,10 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     [
         (BOMB, "yaml-alias"),
         ("x: !!python/object/apply:os.system ['touch /tmp/feedsync-pwned']", "yaml-tag"),
-        ("a: " + "[" * 20000 + "]" * 20000, "yaml-depth"),
+        ("a: " + "[" * 15000 + "]" * 15000, "yaml-depth"),
+        ("a: [x]\nb:\n" + "- " * 15000 + "x", "yaml-depth"),
+        ("a: " + '["]",' * 7000 + "1" + "]" * 7000, "front-matter"),
+        ('b: "' + "]" * 95000 + '"\na: ' + "[" * 40000, "front-matter"),
         ("- a\n- b", "front-matter"),
         ("a: " + "x" * 300_000, "front-matter"),
     ],

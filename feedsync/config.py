@@ -20,7 +20,6 @@ from feedsync.feeds import Window
 from feedsync.model import Site
 from feedsync.publish import Presentation
 from feedsync.sources import FileSource
-from feedsync.web import ServerOptions
 
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
@@ -100,7 +99,7 @@ class Config:
     presentation: Presentation
     store_url: str
     output: Path
-    server: ServerOptions
+    server: ServerTable
     sources: tuple[FileSource, ...]
 
 
@@ -179,7 +178,7 @@ class _Checker:
             ),
             store_url=store.url,
             output=Path(output.path),
-            server=ServerOptions(server.host, server.port),
+            server=server,
             sources=sources,
         )
 

@@ -31,12 +31,12 @@ from feedsync.outputs import Tree
 from feedsync.publish import Publisher
 from feedsync.store import Store, exclusive
 from feedsync.sync import Request, run
-from feedsync.web import Application, ServerOptions
+from feedsync.web import Application
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from feedsync.config import Config
+    from feedsync.config import Config, ServerTable
     from feedsync.report import SyncReport
     from feedsync.sources import FileSource
 
@@ -379,7 +379,7 @@ class _HttpServer:
         self._server.run(sockets=[self._listener])
 
 
-def _listen(options: ServerOptions) -> socket.socket:
+def _listen(options: ServerTable) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=1024)

@@ -51,14 +51,6 @@ _SECURITY = [
 
 
 @dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-
-
-@dataclass(frozen=True, slots=True)
 class Resource:
     """A file as it is served."""
 

@@ -47,13 +47,19 @@ def test_every_connection_is_durable(tmp_path: Path) -> None:
                 assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000}
 
 
-def test_migrations_build_the_schema_of_the_code(tmp_path: Path) -> None:
-    with Store.open(url(tmp_path / "db")) as store, store.writing() as writer:
-        context = MigrationContext.configure(writer.connection)
-        assert compare_metadata(context, metadata) == []
-        assert {t for t in inspect(writer.connection).get_table_names() if t != "alembic_version"} == set(
-            metadata.tables
-        )
+def test_migrations_and_a_new_database_come_to_the_same(tmp_path: Path) -> None:
+    make_old(tmp_path / "old")
+    schemas = []
+    for name in ("old", "new"):
+        with Store.open(url(tmp_path / name)) as store, store.writing() as writer:
+            context = MigrationContext.configure(writer.connection)
+            assert compare_metadata(context, metadata) == []
+            assert context.get_current_revision() == f"{database.SCHEMA:04d}"
+            tables = inspect(writer.connection).get_table_names()
+            assert {t for t in tables if t != "alembic_version"} == set(metadata.tables)
+            statement = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY 1, 2"
+            schemas.append(list(writer.connection.exec_driver_sql(statement)))
+    assert schemas[0] == schemas[1]
 
 
 def test_an_older_database_is_copied_and_migrated(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from feedsync.errors import ConfigError, StoreError
-from feedsync.store.schema import APPLICATION_ID
+from feedsync.store.schema import APPLICATION_ID, metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -87,7 +87,7 @@ def prepare(path: Path) -> None:
         return
     if version:
         _copy_aside(path, version)
-    _migrate(path)
+    _migrate(path, version)
 
 
 def inspect(path: Path) -> int:
@@ -135,18 +135,33 @@ def _copy_aside(path: Path, version: int) -> None:
         ) from error
 
 
-def _migrate(path: Path) -> None:
+def _build(connection: Connection) -> None:
+    """A new database at once; a test holds the result against that of the migrations."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (f"{SCHEMA:04d}",))
+
+
+def _upgrade(connection: Connection) -> None:
+    """An older database, step by step."""
     # Alembic costs 0.1 s to import and is needed once a release.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "feedsync:store/migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _migrate(path: Path, version: int) -> None:
     engine = open_engine(path, writable=True)
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if version:
+                _upgrade(connection)
+            else:
+                _build(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
     except (DBAPIError, sqlite3.Error) as error:

@@ -21,7 +21,7 @@ from feedsync.model import Arrival, Origin, Outcome
 from feedsync.parse import key_from_user
 from feedsync.plan import decide
 from feedsync.report import SourceReport, SyncReport
-from feedsync.sources import FileSource, Found, Stat, look, scan
+from feedsync.sources import FileSource, Found, Stat, look, printable, scan
 from feedsync.store import FileRow, Reader, Store, Writer
 
 if TYPE_CHECKING:
@@ -207,10 +207,11 @@ class _Ingest:
         self._progress.start(source.name, None)
         rows = self._rows(walk.source_id)
         row = next(rows, None)
-        gone: list[bytes] = []
+        gone: list[FileRow] = []
+        walk.known_before = row is not None
         for found in scan(source):
             while row is not None and row.path < found.path:
-                gone.append(row.path)
+                gone.append(row)
                 row = next(rows, None)
             known = None
             if row is not None and row.path == found.path:
@@ -222,7 +223,7 @@ class _Ingest:
             else:
                 yield _task(found, known)
         while row is not None:
-            gone.append(row.path)
+            gone.append(row)
             row = next(rows, None)
         walk.gone = gone
 
@@ -292,7 +293,7 @@ class _Ingest:
             elif loaded.refused:
                 walk.refuse(location, loaded.refused)
             elif loaded.parsed:
-                walk.accept(location)
+                walk.accept(location, loaded)
                 arrivals[loaded.parsed.article.key].append(Arrival(Origin(walk.source.name, location), loaded.parsed))
                 for remark in loaded.parsed.remarks:
                     log.warning("remark", extra={"fields": {"file": location, "remark": remark}})
@@ -331,7 +332,10 @@ class _Ingest:
                     )
         if walk.gone:
             with self._writing() as writer:
-                writer.forget_files(walk.source_id, walk.gone)
+                writer.forget_files(walk.source_id, [row.path for row in walk.gone])
+                for row in walk.gone:
+                    if moved := walk.fresh.get(row.digest):
+                        writer.forget_document(walk.source_id, printable(row.path), moved)
 
 
 @dataclass(slots=True)
@@ -344,7 +348,10 @@ class _Walk:
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
     accepted: set[str] = field(default_factory=set)
-    gone: list[bytes] = field(default_factory=list)
+    gone: list[FileRow] = field(default_factory=list)
+    fresh: dict[bytes, str] = field(default_factory=dict)
+    """The articles of contents read in this pass: a file gone whose content is here has only moved."""
+    known_before: bool = False
     partial: bool = False
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
 
@@ -372,7 +379,9 @@ class _Walk:
             )
             self._refusals.append((location, refused.code, refused.reason, refused.remedy))
 
-    def accept(self, location: str) -> None:
+    def accept(self, location: str, loaded: Loaded) -> None:
+        if self.known_before and loaded.parsed:
+            self.fresh[loaded.digest] = loaded.parsed.article.key
         if location in self.quarantined:
             self.accepted.add(location)
 

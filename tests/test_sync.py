@@ -496,3 +496,17 @@ def test_a_real_post_cut_anywhere_is_never_quarantined_and_comes_out_whole(tmp_p
         expected = expected or entry.content[0].value
         assert entry.content[0].value == expected
         desk.close()
+
+
+def test_a_moved_file_may_be_shortened_at_its_new_place(desk: Desk) -> None:
+    desk.put("x.md", post(body="<p>很长的旧文字。</p>"))
+    desk.put("other.md", post("202503142600000002", "别的"))
+    desk.run()
+    os.rename(desk.inbox / "x.md", desk.inbox / "y.md")
+    before = desk.published()
+    assert desk.run().clean
+    assert desk.published() == before
+    desk.put("y.md", post(body="<p>短。</p>"))
+    assert desk.run().sources["articles"].revised == 1
+    assert "旧文字" not in desk.atom()
+    check(desk)

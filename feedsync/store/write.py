@@ -88,6 +88,16 @@ class Writer(Reader):
                 delete(files).where(files.c.source_id == source_id, files.c.path.in_(paths[start : start + 500]))
             )
 
+    def forget_document(self, source_id: int, location: str, key: str) -> None:
+        """Drop what a document said of an article, because the same document says it elsewhere now."""
+        self.connection.execute(
+            delete(documents).where(
+                documents.c.article_id == id_of_key(key),
+                documents.c.source_id == source_id,
+                documents.c.location == location,
+            )
+        )
+
     def refuse(self, source_id: int, refused: Sequence[tuple[str, str, str, str]], now: datetime) -> None:
         """Quarantine documents: (location, code, reason, remedy) each; the first time of a refusal stays."""
         if refused:

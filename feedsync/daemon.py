@@ -66,6 +66,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
         listener = stack.enter_context(contextlib.closing(_listen(config.server)))
         server = stack.enter_context(_HttpServer(Application(config.output), listener))
+        _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
         address = f"http://{config.server.host}:{listener.getsockname()[1]}/"
@@ -75,6 +76,15 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         notify("STOPPING=1")
         log.info("stopping")
     log.info("stopped")
+
+
+def _catch_up(config: Config, store: Store) -> None:
+    """Publish what is due from the store alone, so that whoever is told READY finds feeds."""
+    try:
+        with store.lock(_say_waiting):
+            Publisher(Tree(config.output), config.presentation).publish(store)
+    except FeedsyncError as error:
+        log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
 
 
 def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: _HttpServer, reload: Callable[[], Config]) -> None:

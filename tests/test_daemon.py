@@ -103,6 +103,11 @@ def test_a_dropped_file_is_in_its_feeds_within_a_second(daemon: Daemon) -> None:
     daemon.shell("publish", "--check")
 
 
+def test_whoever_is_told_ready_finds_feeds(daemon: Daemon) -> None:
+    assert daemon.http.get("/all.atom").status_code == 200
+    assert daemon.http.get("/").status_code == 200
+
+
 def test_a_slow_writer_is_waited_for(daemon: Daemon) -> None:
     whole = post(CODE, body="\n第一句。第二句。")
     cut = whole.index("第二句")

@@ -42,7 +42,7 @@ bench: $(READY)
 
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 	  --generate-hashes --group dev pyproject.toml -o requirements.lock
 
 $(READY): pyproject.toml requirements.lock

@@ -12,7 +12,7 @@ from feedgen.feed import FeedGenerator
 from lxml import etree
 from lxml import html as lxml_html
 
-from feedsync.parse.clean import MAX_DEPTH
+from feedsync.parse.guard import MAX_DEPTH
 
 
 def test_feedgen_draws_an_entry_without_declarations() -> None:

@@ -7,7 +7,7 @@ digits do.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
+from hashlib import sha256
 
 # XML 1.0 forbids most C0 controls, surrogates, U+FFFE and U+FFFF; C1 controls and DEL are discouraged;
 # the bidirectional overrides could turn a page's own words around.
@@ -50,11 +50,11 @@ def normalise(text: str) -> str:
 
 def digest(first: str | bytes, *others: str | bytes) -> bytes:
     """16 bytes that stand for these parts; the end of one cannot be taken for the start of the next."""
-    hashed = blake2b(_encoded(first), digest_size=16)
+    hashed = sha256(_encoded(first))
     for part in others:
         hashed.update(hashed.digest())
         hashed.update(_encoded(part))
-    return hashed.digest()
+    return hashed.digest()[:16]
 
 
 def _encoded(part: str | bytes) -> bytes:

@@ -69,6 +69,7 @@ _TAG_IN_CLEAN = re.compile(r"<[^>\"]*(?:\"[^\"]*\"[^>\"]*)*>")
 _BLOCK_IN_CLEAN = re.compile(
     r"<(?:/?(?:p|div|figure|figcaption|blockquote|pre|li|h[1-6]|tr|td|th|dt|dd)|br|hr)\b[^>]*>"
 )
+_SPACES = re.compile(r"[ \t]+")
 _CSS_COMMENT = re.compile(r"/\*[^*]{0,200}\*/")
 _HIDDEN = re.compile(r"(?<![\w-])(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden)", re.IGNORECASE)
 
@@ -95,8 +96,12 @@ def text_of(html: str) -> str:
 
 def paragraphs(text: str) -> str:
     """Plain text of legal characters as HTML, a paragraph per line; nothing in it is markup."""
-    lines = (re.sub(r"[ \t]+", " ", line.strip()) for line in text.split("\n"))
+    lines = (_one_space(line.strip()) for line in text.split("\n"))
     return "".join(f"<p>{escape(line, quote=False)}</p>" for line in lines if line)
+
+
+def _one_space(line: str) -> str:
+    return _SPACES.sub(" ", line) if "  " in line or "\t" in line else line
 
 
 def clean_text(text: str) -> Cleaned:

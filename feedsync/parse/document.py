@@ -141,7 +141,7 @@ def _key(name: str, fields: FrontMatter, urls: tuple[str, ...]) -> tuple[str | N
     """The key: from an explicit code, else a source URL, else the file name; conflicts are remarked."""
     found = [
         key_of_code(fields.text(*_CODE_FIELDS)),
-        next((key for url in urls if (key := key_of_url(url))), None),
+        next((key for url in dict.fromkeys(urls) if (key := key_of_url(url))), None),
         key_of_name(name),
     ]
     keys = [key for key in found if key]

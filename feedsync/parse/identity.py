@@ -28,6 +28,8 @@ _KEY = re.compile(r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|t-[0-9a-f]{15}")
 
 def key_of_code(code: str) -> str | None:
     """The key for an explicit code, None when it is blank. Raises Refused (`info-code`) when unusable."""
+    if not code:
+        return None
     code = unicodedata.normalize("NFKC", code).strip()
     if not code or code in ("~", "null"):
         return None

@@ -156,3 +156,15 @@ def test_labels_follow_the_majority_of_articles(desk: Desk) -> None:
         assert f'label="{"乙报" if number == 0 else None or ("乙报" if number == 1 else "甲报新闻")}"' in entry
     assert "<title>甲报新闻 - 测试站</title>" in desk.atom("category/x.atom")
     assert 'label="乙报"' not in desk.atom()
+
+
+def test_another_label_redraws_only_the_feeds_that_show_it(desk: Desk) -> None:
+    desk.put("old.md", post("202503142600000009", "别的", category="elsewhere", tag="丙报新闻"))
+    for number, tag in enumerate(["乙报新闻", "甲报新闻", "甲报新闻"]):
+        code = f"20250314260000000{number}"
+        desk.put(f"{code}.md", post(code, f"标题{number}", category="x", tag=tag))
+        report = desk.run()
+    assert (report.feeds.written, report.feeds.unchanged) == (2, 1)
+    with desk.store.reading() as reader:
+        seqs = {term.value: term.changed_seq for term in reader.terms("category")}
+    assert seqs["elsewhere"] < seqs["x"]

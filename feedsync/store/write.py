@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
 """The schemes of terms: everything (one term, of value ""), categories, symbols."""
 
+_FEW = 500
+
 Row = dict[str, Any]
 Term = tuple[str, str]
 
@@ -281,9 +283,16 @@ class Writer(Reader):
                 self._touch_members(term_id, seq)
 
     def _touch_members(self, term_id: int, seq: int) -> None:
+        """Mark every article of a term, and every feed one of them stands in."""
         members = select(memberships.c.article_id).where(memberships.c.term_id == term_id)
         self.connection.execute(update(articles).where(articles.c.id.in_(members)).values(seq=seq))
-        self.connection.execute(update(terms).where(terms.c.scheme != SYMBOL).values(changed_seq=seq))
+        touched = update(terms).where(terms.c.scheme != SYMBOL).values(changed_seq=seq)
+        few = list(self.connection.execute(members.limit(_FEW + 1)).scalars())
+        if len(few) <= _FEW:  # labels change while a category is young; of an old one, all feeds are drawn
+            beside = memberships.alias("beside")
+            shared = select(1).where(beside.c.term_id == terms.c.id, beside.c.article_id.in_(few)).exists()
+            touched = touched.where(shared)
+        self.connection.execute(touched)
 
     def _term_ids(self, wanted: set[Term]) -> dict[Term, int]:
         found: dict[Term, int] = {}

@@ -72,11 +72,17 @@ def split(text: str) -> FrontMatter | None:
 
 
 def unfinished(text: str) -> bool:
-    """Whether the text breaks off inside its front matter: there are only fields so far."""
+    """Whether the text breaks off inside its front matter: there are only fields so far.
+
+    After a whole line that is believed only where a title would make an article of it: without one, the
+    document is refused, which a complete copy heals.
+    """
     lines = text.lstrip("\ufeff \t\n").split("\n")
     if not _FENCE.fullmatch(lines[0]):
         return lines == ["-"] or lines == ["--"]
     inside = lines[1:-1]
+    if not lines[-1] and not any(line.startswith(("title:", "标题:")) for line in inside):
+        return False
     return not any(_FENCE.fullmatch(line) for line in lines[1:]) and all(
         not line.strip() or _LINE.fullmatch(line) or line[0] in " \t-#" for line in inside
     )

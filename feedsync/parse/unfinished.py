@@ -33,6 +33,7 @@ def looks_unfinished(content: bytes) -> bool:
             text = content.decode("gb18030")
         except UnicodeDecodeError as error:
             return not ended and error.start >= len(content) - 4 and error.reason.startswith("incomplete")
+    text = text.replace("\r\n", "\n")
     if frontmatter.unfinished(text):
         return True
     if ended:

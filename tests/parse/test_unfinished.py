@@ -35,3 +35,12 @@ def test_documents_that_are_simply_so(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "\0", "---", "-", "a"])
 def test_scraps(text: str) -> None:
     assert looks_unfinished(text.encode()) is (text in ("---", "-"))
+
+
+def test_front_matter_that_stops_after_a_line() -> None:
+    for end in ("\n", "\r\n"):
+        fields = f"---{end}layout: post{end}"
+        assert not looks_unfinished((fields + f"categories: x{end}").encode())  # refused, and healed
+        assert looks_unfinished((fields + f"title: 一{end}").encode())  # would be published half
+        assert looks_unfinished((fields + "categ").encode())
+        assert not looks_unfinished((fields + f"title: 一{end}{end}正文在此，没有结束的分隔线。{end}").encode())

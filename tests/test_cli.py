@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_two_passes_at_once_never_see_a_locked_database(shell: Shell) -> None:
         assert process.returncode == 0, errors
         assert "locked" not in errors
     shell("publish", "--check")
-    with sqlite3.connect(shell.folder / "var/feedsync.db") as connection:
+    with closing(sqlite3.connect(shell.folder / "var/feedsync.db")) as connection:
         assert connection.execute("SELECT count(*) FROM articles").fetchone() == (40,)
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _PAGES_PER_BATCH = 500
 _CACHE_BYTES = 48_000_000
 _HTML_LIST = 50
+_LAST_ID = 2**63 - 1
 _NOTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
 
@@ -130,7 +131,7 @@ class Publisher:
                 if self.tree.read(path) != content:
                     yield path
             keys = set()
-            for _, path, content in self._page_files(reader, -1):
+            for _, path, content in self._page_files(reader, (-1, 0)):
                 keys.add(path.rpartition("/")[2])
                 if self.tree.read(path) != content:
                     yield path
@@ -170,16 +171,21 @@ class Publisher:
     def _publish_pages(
         self, store: Store, pages_seq: int, report: PublishReport, progress: Callable[[int], None]
     ) -> None:
+        point = (pages_seq, _LAST_ID)
         while True:
             with store.reading() as reader, self.tree.batch() as batch:
-                drawn = list(self._page_files(reader, pages_seq, _PAGES_PER_BATCH))
+                drawn = list(self._page_files(reader, point, _PAGES_PER_BATCH))
                 report.pages += sum(batch.put(path, content) for _, path, content in drawn)
             if not drawn:
-                return
-            pages_seq = drawn[-1][0]
+                break
+            point = drawn[-1][0]
             progress(len(drawn))
             with store.writing() as writer:
-                writer.set_state("pages_seq", str(pages_seq))
+                # Others may share the last sequence; they are not drawn yet.
+                writer.set_state("pages_seq", str(point[0] - 1))
+        if point[0] != pages_seq:
+            with store.writing() as writer:
+                writer.set_state("pages_seq", str(point[0]))
 
     def _publish_feeds(self, store: Store, report: PublishReport) -> None:
         with store.reading() as reader, self.tree.batch() as batch:
@@ -229,17 +235,18 @@ class Publisher:
         ]
         yield names.INDEX, draw_index(self.presentation.site, sorted(lines, key=lambda line: line.label))
 
-    def _page_files(self, reader: Reader, after_seq: int, limit: int = 0) -> Iterator[tuple[int, str, bytes]]:
-        """Article pages in the order of the change sequence, all of them or up to a limit."""
+    def _page_files(
+        self, reader: Reader, after: tuple[int, int], limit: int = 0
+    ) -> Iterator[tuple[tuple[int, int], str, bytes]]:
+        """Article pages in the order of the change sequence, all of them or up to a limit, each with its point."""
         if not self.presentation.pages:
             return
         labels = self._labels(reader)
-        while True:
-            changed = reader.changed_entries(after_seq, limit or _PAGES_PER_BATCH)
-            for after_seq, entry in changed:
+        while changed := reader.changed_entries(after, limit or _PAGES_PER_BATCH):
+            for after, entry in changed:
                 path = names.article_path(entry.known.article.key)
-                yield after_seq, path, draw_article(self.presentation.site, entry, labels)
-            if limit or not changed:
+                yield after, path, draw_article(self.presentation.site, entry, labels)
+            if limit:
                 return
 
     def _entries(self, reader: Reader, places: list[Place], labels: dict[str, str]) -> list[tuple[Known, bytes]]:
@@ -268,7 +275,13 @@ class Publisher:
                 if term.articles
                 for extension in ("atom", "html")
             }
-            present = {f"{names.CATEGORY_FOLDER}/{name}" for name in self.tree.names(names.CATEGORY_FOLDER)}
+            if self.presentation.pages:
+                wanted |= {names.article_path(key) for key in reader.published_keys()}
+            present = {
+                f"{folder}/{name}"
+                for folder in (names.CATEGORY_FOLDER, names.ARTICLE_FOLDER)
+                for name in self.tree.names(folder)
+            }
             return sum(batch.remove(path) for path in sorted(present - wanted) if path.endswith((".atom", ".html")))
 
 

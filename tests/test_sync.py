@@ -14,7 +14,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsync import load, sync
+from feedsync import load, publish, sync
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Tree
@@ -318,6 +318,7 @@ def test_a_lost_tree_is_drawn_again_and_an_empty_store_empties_nothing(desk: Des
     desk.run()
     assert desk.published() == before
     (desk.tree.root / "category/stranger.atom").write_text("x")
+    (desk.tree.root / "article/stranger.html").write_text("x")
     desk.run(full=True)
     assert desk.published() == before
     desk.close()
@@ -510,3 +511,17 @@ def test_a_moved_file_may_be_shortened_at_its_new_place(desk: Desk) -> None:
     assert desk.run().sources["articles"].revised == 1
     assert "旧文字" not in desk.atom()
     check(desk)
+
+
+def test_another_label_redraws_every_page_however_many_there_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_PAGES_PER_BATCH", 3)
+    for number in range(10):
+        code = f"2025031426000000{number:02d}"
+        desk.put(f"{code}.md", post(code, f"标题{number}", category="x", tag="乙报新闻"))
+    desk.run()
+    for number in range(11):
+        code = f"2025031426000001{number:02d}"
+        desk.put(f"{code}.md", post(code, f"新{number}", category="x", tag="甲报新闻"))
+    desk.run()
+    check(desk)
+    assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for p, c in desk.published().items() if p.startswith("article"))

@@ -236,10 +236,17 @@ class Reader:
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
-    def changed_entries(self, after_seq: int, limit: int) -> list[tuple[int, Entry]]:
-        """Published articles that changed after a point of the sequence, with their sequence, in its order."""
-        statement = _entries().where(articles.c.seq > after_seq, ~articles.c.held).order_by(articles.c.seq).limit(limit)
-        return [(row.seq, Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
+    def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
+        """Published articles that changed after a point, each with its point: its sequence, and its id among equals."""
+        seq, article_id = after
+        later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
+        statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
+        statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
+        return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
+
+    def published_keys(self) -> set[str]:
+        """The keys of all articles that have a page."""
+        return set(self.connection.execute(select(articles.c.key).where(~articles.c.held)).scalars())
 
     def source_rows(self) -> list[SourceRow]:
         counted = (

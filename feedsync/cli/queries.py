@@ -126,15 +126,24 @@ def show_command(option: str | None, code: str, as_json: bool) -> int:
 
 
 @click.command("check-config")
+@click.option(
+    "--nginx-redirects", is_flag=True, help="Print [feeds.redirects] as lines for an nginx map, nothing else."
+)
 @click.pass_obj
-def check_config_command(option: str | None) -> int:
+def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     """Say what was understood of the configuration, or every fault with its place.
 
     \b
     feedsync check-config
     feedsync --config /etc/feedsync/feedsync.toml check-config
+    feedsync check-config --nginx-redirects > /etc/nginx/feedsync-redirects.map
     """
     loaded = load(option)
+    if nginx_redirects:
+        base_url = loaded.presentation.site.base_url.rstrip("/")
+        for old, new in loaded.redirects.items():
+            click.echo(f'"{old}" "{base_url}{new}";')
+        return 0
     site, window = loaded.presentation.site, loaded.presentation.window
     click.echo(f"file: {loaded.file}")
     click.echo(f"site: {site.title}, {site.base_url}, ids tag:{site.authority}:, {site.language}, {site.timezone}")
@@ -150,6 +159,8 @@ def check_config_command(option: str | None) -> int:
         )
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
+    for old, new in loaded.redirects.items():
+        click.echo(f"redirect {old}: {new}")
     return 0
 
 

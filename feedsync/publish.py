@@ -68,6 +68,16 @@ class PublishReport:
     pages: int = 0
     removed: int = 0
 
+    def __add__(self, later: PublishReport) -> PublishReport:
+        """Both as one: what was left alone is what neither wrote."""
+        written = self.written + later.written
+        return PublishReport(
+            written,
+            max(0, later.written + later.unchanged - written),
+            self.pages + later.pages,
+            self.removed + later.removed,
+        )
+
 
 class Publisher:
     """Publishes a store into a tree. Keeps drawn entries from one run to the next."""

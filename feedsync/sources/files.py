@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from feedsync.errors import Refused, SourceError
+from feedsync.sources.policy import FetchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ class FileSource:
     interval_s: Annotated[float, Meta(gt=0)] = 60
     max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
     default_category: str = "weifenlei"
+    fetch: FetchPolicy | None = None
+    """How to complete articles without a text from their source URLs; None: not at all."""
 
     def matches(self, name: str) -> bool:
         return not name.startswith(".") and any(fnmatchcase(name, pattern) for pattern in self.pattern)

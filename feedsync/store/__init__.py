@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from feedsync.errors import StoreError
 from feedsync.store import database
+from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
@@ -22,7 +23,11 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "FetchRow",
+    "FetchSummary",
+    "Fetches",
     "FileRow",
+    "HostRow",
     "Quarantined",
     "Reader",
     "Revision",
@@ -83,13 +88,16 @@ class Store:
             yield store
 
     @staticmethod
-    def lock_path(path: Path) -> Path:
-        return path.with_name(path.name + ".lock")
+    def lock_path(path: Path, lane: str = "") -> Path:
+        return path.with_name(f"{path.name}.{lane}.lock" if lane else f"{path.name}.lock")
 
     @contextmanager
-    def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """The right to run a pass: one process at a time."""
-        with exclusive(self.lock_path(self.path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
+    def lock(self, waiting: Callable[[str], None] | None = None, *, lane: str = "") -> Iterator[None]:
+        """The right to run a pass: one at a time, whatever process or thread it is in.
+
+        A `lane` is a right of its own: to fetch, say, which takes long and writes only now and then.
+        """
+        with exclusive(self.lock_path(self.path, lane), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
             yield
 
     @contextmanager

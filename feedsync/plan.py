@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from feedsync.model import Arrival, Origin
+    from feedsync.model import Arrival, Attribution, Origin
 
 
 def merge(articles: Iterable[Article]) -> Article:
@@ -41,6 +41,7 @@ def merge(articles: Iterable[Article]) -> Article:
         categories=_categories(said),
         tags=tuple(sorted({tag for a in said for tag in a.tags})),
         symbols=unite_symbols(symbol for a in said for symbol in a.symbols),
+        attribution=min((a.attribution for a in said if a.attribution), key=lambda one: one.order, default=None),
     )
 
 
@@ -65,7 +66,15 @@ def revise(old: Article | None, new: Article, default_category: str) -> Article:
         categories=new.categories or old.categories or fallback,
         tags=new.tags or old.tags,
         symbols=old.symbols if kept_body else new.symbols,
+        attribution=_attribution(old.attribution, new.attribution),
     )
+
+
+def _attribution(old: Attribution | None, new: Attribution | None) -> Attribution | None:
+    """A feed's `updated` moves with its other entries; that alone changes nothing for this one."""
+    if old is None or new is None:
+        return old or new
+    return old if replace(old, updated=new.updated) == new and old.updated else new
 
 
 def same_meaning(one: Article, other: Article) -> bool:

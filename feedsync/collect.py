@@ -7,32 +7,29 @@ with what politeness needs to remember. A URL that fails is reported, left alone
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from feedsync.errand import Errand
 from feedsync.errors import Refused, SourceError
+from feedsync.load import FAULTS
 from feedsync.model import Origin, Parsed, Response
-from feedsync.parse import (
-    key_of_url,
-    parse_detail,
-    parse_list,
-    parse_page,
-    parse_record,
-    parse_upstream,
-    text_url,
-)
+from feedsync.parse import key_of_url, text_url
+from feedsync.parse.listing import Record, parse_detail, parse_list, parse_record
+from feedsync.parse.page import parse_page
+from feedsync.parse.upstream import parse_upstream
 from feedsync.sources import FeedSource, FileSource, ListSource, UrlSource
 from feedsync.sources.address import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from feedsync.ingest import Ingest
     from feedsync.model import Known
-    from feedsync.parse import Listing, Record
+    from feedsync.parse.listing import Listing
     from feedsync.report import SourceReport
     from feedsync.sources import Source
     from feedsync.sources.client import Answer, Ask
@@ -89,10 +86,14 @@ class Collector:
                     assert_never(source)
         except SourceError as fault:
             error = str(fault)
-            report.error = error
-            report.failed += 1
-            log.error("source failed", extra={"fields": {"source": source.name, "reason": error}})
+        except FAULTS as fault:
+            log.exception("source failed", extra={"fields": {"source": source.name}})
+            error = f"source {source.name}: {type(fault).__name__}: {fault} (report this as a bug)"
         finally:
+            if error:
+                report.error = error
+                report.failed += 1
+                log.error("source failed", extra={"fields": {"source": source.name, "reason": error}})
             self._open.append((errand, error or _trouble(report, failed_before)))
             if not self._ingest.request.dry_run:
                 self.close()
@@ -138,7 +139,8 @@ def _collect_pages(errand: Errand, source: UrlSource) -> None:
         else:
             response = _response(errand, answer, page_url=answer.ask.name)
             try:
-                parsed = parse_page(response, errand.ingest.zone, source.content_selector)
+                with _guarded(errand, answer):
+                    parsed = parse_page(response, errand.ingest.zone, source.content_selector)
             except Refused as refused:
                 errand.refuse(answer.ask.name, answer.ask.url, refused)
                 continue
@@ -172,6 +174,7 @@ def _collect_list(errand: Errand, source: ListSource) -> None:
     request = errand.ingest.request
     wanted = {key for key in errand.ingest.keys.values() if key}
     records = [record for record in listing.records if not request.codes or record.key in wanted]
+    records += _records_gone(errand, wanted - {record.key for record in records})
     errand.ingest.progress.start(source.name, None)
     asks: list[Ask] = []
     by_location: dict[str, Record] = {}
@@ -180,23 +183,48 @@ def _collect_list(errand: Errand, source: ListSource) -> None:
         with errand.ingest.reading() as reader:
             known = reader.known([record.key for record in chunk])
         for record in chunk:
-            here = Origin(source.name, record.code)
-            if not errand.forced and (parsed := _known_already(record, known.get(record.key), here)):
-                errand.arrive(record.code, parsed)
-                errand.forget(record.code)
-            elif errand.due(record.code):
-                by_location[record.code] = record
-                asks.append(errand.ask(record.code, _detail_url(source, record), conditional=False))
+            place = record.code or record.key
+            here = Origin(source.name, place)
+            if not errand.forced and (parsed := _known_already(errand, record, known.get(record.key), here)):
+                errand.arrive(place, parsed)
+                errand.forget(place)
+            elif errand.due(place):
+                by_location[place] = record
+                asks.append(errand.ask(place, _detail_url(source, record), conditional=False))
     for answer in errand.answers(asks):
         record = by_location[answer.ask.name]
         try:
-            response = _response(errand, answer, page_url=record.page_url)
-            parsed = parse_detail(record, response, source.shape, errand.ingest.zone)
+            with _guarded(errand, answer):
+                response = _response(errand, answer, page_url=record.page_url)
+                parsed = parse_detail(record, response, source.shape, errand.ingest.zone)
         except Refused as refused:
             errand.refuse(answer.ask.name, answer.ask.url, refused)
             continue
         errand.arrive(answer.ask.name, parsed)
         errand.forget(answer.ask.name)
+
+
+def _records_gone(errand: Errand, keys: Iterable[str]) -> list[Record]:
+    """Articles asked for that the list named once: their records as they were taken then."""
+    records = []
+    with errand.ingest.reading() as reader:
+        for key, known in reader.known(sorted(keys)).items():
+            for origin, said in sorted(known.documents.items()):
+                if origin.source == errand.name:
+                    records.append(
+                        Record(
+                            code=origin.location,
+                            key=key,
+                            title=said.title.text,
+                            published=said.published,
+                            outlet=said.credit.outlet if said.credit else "",
+                            digest=said.summary,
+                            page_url=next(iter(said.urls), ""),
+                            categories=tuple(category.term for category in said.categories),
+                            tags=said.tags,
+                        )
+                    )
+    return records
 
 
 def _listing(errand: Errand, source: ListSource) -> Listing | None:
@@ -215,7 +243,8 @@ def _listing(errand: Errand, source: ListSource) -> Listing | None:
             errand.succeed(answer, _NEVER)
             return None
         try:
-            listing = parse_list(answer.content, answer.media_type, source.shape, errand.ingest.zone)
+            with _guarded(errand, answer):
+                listing = parse_list(answer.content, answer.media_type, source.shape, errand.ingest.zone)
         except Refused as refused:
             errand.refuse(location, source.url, refused)
             return None
@@ -224,8 +253,8 @@ def _listing(errand: Errand, source: ListSource) -> Listing | None:
                 if errand.source_id is not None and reader.has_documents(errand.source_id):
                     errand.fail(location, source.url, "empty", _EMPTY)
                     return None
-        for position, refused in listing.refused:
-            errand.tell(f"{location}#{position}", refused.code, str(refused))
+        for position, reason in listing.refused:
+            errand.tell(f"{location}#{position}", reason.code, str(reason))
         errand.succeed(answer, _NEVER, len(listing.records))
         return listing
     return None
@@ -235,11 +264,11 @@ def _detail_url(source: ListSource, record: Record) -> str:
     return source.detail_url.replace("{info_code}", record.code).replace("{key}", record.key)
 
 
-def _known_already(record: Record, known: Known | None, here: Origin) -> Parsed | None:
+def _known_already(errand: Errand, record: Record, known: Known | None, here: Origin) -> Parsed | None:
     """What a record adds to an article whose text is known, under the title and time the record gives."""
     if known is None or known.article.body.empty:
         return None
-    said = parse_record(record).article
+    said = parse_record(record, errand.ingest.zone).article
     mine = known.documents.get(here)
     measure = mine or known.article
     if (measure.title, measure.published) != (said.title, said.published):
@@ -262,7 +291,8 @@ def _collect_feed(errand: Errand, source: FeedSource) -> None:
             errand.succeed(answer, _NEVER)
             return
         try:
-            upstream = parse_upstream(_response(errand, answer, page_url=""), errand.ingest.zone)
+            with _guarded(errand, answer):
+                upstream = parse_upstream(_response(errand, answer, page_url=""), errand.ingest.zone)
         except Refused as refused:
             errand.refuse(location, source.url, refused)
             return
@@ -275,8 +305,8 @@ def _collect_feed(errand: Errand, source: FeedSource) -> None:
         for entry in upstream.entries:
             if not wanted or entry.parsed.article.key in wanted:
                 errand.arrive(entry.location, entry.parsed)
-        for entry_id, refused in upstream.refused:
-            errand.tell(f"{location}#{entry_id}", refused.code, str(refused))
+        for entry_id, reason in upstream.refused:
+            errand.tell(f"{location}#{entry_id}", reason.code, str(reason))
         errand.succeed(answer, _NEVER, len(upstream.entries))
 
 
@@ -296,8 +326,9 @@ def _complete(errand: Errand) -> None:
     for answer in errand.answers(asks):
         page = answer.ask.name
         try:
-            parsed = parse_page(_response(errand, answer, page_url=page), errand.ingest.zone)
-            completed = _for_article(parsed, pages[page])
+            with _guarded(errand, answer):
+                parsed = parse_page(_response(errand, answer, page_url=page), errand.ingest.zone)
+                completed = _for_article(parsed, pages[page])
         except Refused as refused:
             errand.refuse(page, answer.ask.url, refused)
             continue
@@ -313,6 +344,17 @@ def _for_article(parsed: Parsed, key: str) -> Parsed:
     if parsed.article.body.empty:
         raise Refused("no-text", "the page has no text", remedy="nothing: it is tried again later")
     return replace(parsed, article=replace(parsed.article, key=key, categories=(), tags=()))
+
+
+@contextmanager
+def _guarded(errand: Errand, answer: Answer) -> Iterator[None]:
+    """A fault of ours, on input nobody thought of, must not cost the other documents anything."""
+    try:
+        yield
+    except FAULTS as error:
+        log.exception("parser failed", extra={"fields": {"source": errand.name, "url": shown(answer.ask.url)}})
+        reason = f"the parser failed on it: {type(error).__name__}: {error}"
+        raise Refused("parser", reason[:300], remedy="report this as a bug, with the page") from error
 
 
 def _response(errand: Errand, answer: Answer, *, page_url: str) -> Response:

@@ -29,6 +29,7 @@ from feedsync.errors import ConfigError, FeedsyncError, Interrupted
 from feedsync.outputs import Tree
 from feedsync.publish import Publisher
 from feedsync.server import HttpServer, listen
+from feedsync.sources import FileSource
 from feedsync.store import Store, exclusive
 from feedsync.sync import Request, run
 from feedsync.web import Application
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from feedsync.config import Config
     from feedsync.report import SyncReport
-    from feedsync.sources import FileSource
+    from feedsync.sources import Source
 
 log = logging.getLogger("feedsync.daemon")
 
@@ -197,7 +198,7 @@ class _Worker:
                 next_run_time=datetime.now(UTC),
                 replace_existing=True,
             )
-        self._watcher.watch(self._config.sources)
+        self._watcher.watch(tuple(s for s in self._config.sources if isinstance(s, FileSource)))
 
     def _scan(self, name: str) -> None:
         self._pass(
@@ -231,7 +232,7 @@ class _Worker:
                     self._changed[name].update(paths)
             self._scheduler.add_job(self._take_changed, "date", run_date=datetime.now(UTC) + delay)
 
-    def _pass(self, sources: list[FileSource], request: Request) -> SyncReport | None:
+    def _pass(self, sources: list[Source], request: Request) -> SyncReport | None:
         with self._lock:
             publisher = self._publisher
         try:

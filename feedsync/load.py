@@ -38,6 +38,10 @@ _AHEAD = 8
 """Batches a worker process has before it, so that it never waits for the database."""
 
 
+FAULTS = (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+"""What a fault of ours may raise on input nobody thought of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a document was refused; see errors.Refused."""
@@ -167,15 +171,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
         return Loaded(found.path, stat, hashed, parsed=parse(document, zone))
     except Refused as refused:
         return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
-    except (
-        RecursionError,
-        MemoryError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except FAULTS as error:
         # A fault of ours, on input nobody thought of: it must not cost the other articles anything.
         log.exception("parser failed", extra={"fields": {"source": source.name, "file": location}})
         reason = f"the parser failed on it: {type(error).__name__}: {error}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import itertools
 import socket
 import ssl
 import subprocess
@@ -102,7 +104,10 @@ MISBEHAVIOUR: dict[str, tuple[Callable[[Upstream], Route], str]] = {
     "no HTTP": (lambda _: raw(b"220 smtp.example.org ESMTP\r\n"), "http"),
     "broken chunks": (lambda _: raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc"), "http"),
     "endless headers": (lambda _: raw(b"HTTP/1.1 200 OK\r\n", *[b"X-A: " + b"a" * 9000 + b"\r\n"] * 40), "http"),
-    "a truncated gzip": (lambda _: Reply(gzip.compress(b"x" * 5000)[:-12], 200, {"Content-Encoding": "gzip"}), "encoding"),
+    "a truncated gzip": (
+        lambda _: Reply(gzip.compress(b"x" * 5000)[:-12], 200, {"Content-Encoding": "gzip"}),
+        "encoding",
+    ),
     "a gzip that is none": (lambda _: Reply(b"plain text", 200, {"Content-Encoding": "gzip"}), "encoding"),
     "brotli": (lambda _: Reply(b"\x0b\x02\x80x\x03", 200, {"Content-Encoding": "br"}), "encoding"),
     "zstd": (lambda _: Reply(b"\x28\xb5\x2f\xfd", 200, {"Content-Encoding": "zstd"}), "encoding"),
@@ -158,7 +163,11 @@ def test_a_bomb_does_not_fill_the_memory(upstream: Upstream) -> None:
     assert inflater.size <= 1_000_000 + 65_536
 
 
-@given(st.binary(max_size=200_000), st.lists(st.integers(1, 5000), min_size=1), st.sampled_from(["gzip", "deflate", "raw", ""]))
+@given(
+    st.binary(max_size=200_000),
+    st.lists(st.integers(1, 5000), min_size=1),
+    st.sampled_from(["gzip", "deflate", "raw", ""]),
+)
 def test_what_was_packed_is_unpacked(body: bytes, cuts: list[int], coding: str) -> None:
     match coding:
         case "gzip":
@@ -283,7 +292,7 @@ def test_passwords_are_used_and_never_shown(upstream: Upstream) -> None:
     assert answers[url].content == b"x"
     assert answers[url].url == f"http://127.0.0.1:{upstream.port}/page"
     assert upstream.asked[0].headers["Authorization"].startswith("Basic ")
-    assert shown("http://user:geheim@[bad/") == "…@[bad/"
+    assert shown("http://user:geheim@bad:port/") == "…@bad:port/"
 
 
 def test_set_headers_stay_with_their_host(upstream: Upstream) -> None:
@@ -302,7 +311,11 @@ def test_robots_are_asked_once_and_obeyed(upstream: Upstream) -> None:
     upstream.routes["*"] = as_html("x")
     policy = FetchPolicy(allow_private=True)
     answers, client = fetch(*(f"{upstream.url}/{p}" for p in ("a", "b", "private/c")), policy=policy)
-    assert [a.fault.code if a.fault else "" for a in sorted(answers.values(), key=lambda a: a.ask.url)] == ["", "", "robots"]
+    assert [a.fault.code if a.fault else "" for a in sorted(answers.values(), key=lambda a: a.ask.url)] == [
+        "",
+        "",
+        "robots",
+    ]
     assert sorted(asked.path for asked in upstream.asked) == ["/a", "/b", "/robots.txt"]
     again, _ = fetch(upstream.url + "/a", policy=policy, hosts=dict(client.hosts))
     assert again[upstream.url + "/a"].content == b"x"
@@ -348,7 +361,7 @@ def test_requests_keep_their_distance(upstream: Upstream) -> None:
     upstream.routes["*"] = note
     fetch(*(f"{upstream.url}/{number}" for number in range(4)), policy=FetchPolicy(
         allow_private=True, robots=False, per_host_concurrency=4, min_delay_ms=80))  # fmt: skip
-    assert all(later - earlier >= 0.06 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 0.06 for earlier, later in itertools.pairwise(times))
 
 
 def test_giving_up_ends_what_is_under_way(upstream: Upstream) -> None:
@@ -379,8 +392,8 @@ def test_a_certificate_nobody_vouches_for_is_refused(certificate: Path) -> None:
         port = listener.getsockname()[1]
 
         def serve() -> None:
-            with pytest.raises(OSError), context.wrap_socket(listener.accept()[0], server_side=True):  # noqa: B017
-                raise OSError
+            with contextlib.suppress(OSError):  # the client hangs up on us
+                context.wrap_socket(listener.accept()[0], server_side=True).close()
 
         thread = threading.Thread(target=serve)
         thread.start()

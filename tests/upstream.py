@@ -40,9 +40,7 @@ Route = Reply | Callable[[BaseHTTPRequestHandler], None] | list[Any]
 
 
 def as_json(value: object, **headers: str) -> Reply:
-    return Reply(
-        json.dumps(value, ensure_ascii=False).encode(), headers={"Content-Type": "application/json"} | headers
-    )
+    return Reply(json.dumps(value, ensure_ascii=False).encode(), headers={"Content-Type": "application/json"} | headers)
 
 
 def as_html(text: str, **headers: str) -> Reply:

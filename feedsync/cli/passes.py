@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from feedsync.cli.terminal import load, print_json, progress_bar, publisher_of, say_waiting
+from feedsync.cli.terminal import load, print_json, progress_bar, publisher_of, say_waiting, told_time
 from feedsync.errors import UsageError
+
+_FAULTS = 10
+"""So many URLs that failed are told of each source."""
 
 if TYPE_CHECKING:
     from feedsync.config import Config
@@ -33,7 +36,9 @@ def run_command(option: str | None) -> None:
 
 @click.command("resync")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@click.option("--info-code", "codes", metavar="CODE", multiple=True, help="Re-read just this article (repeatable).")
+@click.option(
+    "--info-code", "codes", metavar="CODE", multiple=True, help="Re-read, or re-fetch, just this article (repeatable)."
+)
 @click.option("--full", is_flag=True, help="Ignore every cache and draw everything anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
@@ -46,9 +51,10 @@ def resync_command(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Bring everything up to date: ingest, then publish what changed.
+    """Bring everything up to date: ingest, fetch, publish what changed.
 
-    Reads all sources, or those named. Safe beside a running daemon.
+    Reads all sources, or those named. What failed is fetched again when it is due; --full and --info-code
+    ask at once. Safe beside a running daemon.
 
     \b
     feedsync resync
@@ -142,6 +148,10 @@ def _print_report(report: SyncReport) -> None:
         )
         if source.error:
             click.echo(f"feedsync: {source.error}", err=True)
+        for fault in source.faults[:_FAULTS]:
+            click.echo(f"feedsync: {fault.url}: {fault.reason}; next try {told_time(fault.due)}", err=True)
+        if len(source.faults) > _FAULTS:
+            click.echo(f"feedsync: ... and {len(source.faults) - _FAULTS} more; --json has them all", err=True)
     would = "would be " if report.dry_run else ""
     click.echo(
         f"feeds: {report.feeds.written} {would}written, {report.feeds.unchanged} unchanged; {report.seconds:.2f} s"

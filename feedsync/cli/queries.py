@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
@@ -12,7 +12,8 @@ from feedsync.errors import UsageError
 
 if TYPE_CHECKING:
     from feedsync.config import Config
-    from feedsync.store import Reader
+    from feedsync.sources import Source
+    from feedsync.store import Reader, SourceRow
 
 
 @click.command("status")
@@ -47,8 +48,15 @@ def status_command(option: str | None, as_json: bool) -> int:
             f"source {name}: {source['documents']} documents, {source['quarantined']} quarantined, "
             f"last run {last}, next run {live.get('next_run') or '-'}"
         )
+        if fetching := source["fetching"]:
+            click.echo(
+                f"  {fetching['requests']} requests, {fetching['bytes']} bytes so far; "
+                f"{source['failures']} failures in a row, next due {fetching['next_due'] or '-'}"
+            )
         if source["error"]:
             click.echo(f"  error: {source['error']}")
+        for failing in (fetching or {}).get("failing", ()):
+            click.echo(f"  failing: {failing['url']}: {failing['reason']} (next try {failing['due']})")
     return 0
 
 
@@ -154,14 +162,31 @@ def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     )
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
-        click.echo(
-            f"source {source.name}: files {source.path} ({', '.join(source.pattern)}), every {source.interval_s} s"
-        )
+        click.echo(f"source {source.name}: {_described(source)}, every {source.interval_s:g} s")
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
     for old, new in loaded.redirects.items():
         click.echo(f"redirect {old}: {new}")
     return 0
+
+
+def _described(source: Source) -> str:
+    from feedsync.sources import FeedSource, FileSource, ListSource, UrlSource
+    from feedsync.sources.address import shown
+
+    match source:
+        case FileSource():
+            completed = ", completed from their source URLs" if source.fetch else ""
+            return f"files {source.path} ({', '.join(source.pattern)}){completed}"
+        case UrlSource():
+            listed = f"{len(source.urls)} URLs" + (f" and those in {source.path}" if source.path else "")
+            return f"urls {listed}"
+        case ListSource():
+            return f"list {shown(source.url)} (details {shown(source.detail_url)})"
+        case FeedSource():
+            return f"feed {shown(source.url)}"
+        case _:
+            assert_never(source)
 
 
 def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
@@ -179,9 +204,33 @@ def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
                 "last_change": told_time(row.ran),
                 "last_success": told_time(row.succeeded),
                 "error": row.error,
+                "failures": row.failures,
+                "fetching": _fetching(reader, row),
             }
             for row in reader.source_rows()
         },
+    }
+
+
+def _fetching(reader: Reader, row: SourceRow) -> dict[str, Any] | None:
+    """What fetching has cost and what of it fails; None for a source that never fetched."""
+    from feedsync.store import Fetches
+
+    source_id = reader.find_source(row.name)
+    if not row.requests or source_id is None:
+        return None
+    fetches = Fetches(reader.connection)
+    summary = fetches.summary(source_id)
+    return {
+        "requests": row.requests,
+        "bytes": row.bytes,
+        "urls": summary.urls,
+        "next_due": told_time(summary.next_due),
+        "failing_urls": summary.failing,
+        "failing": [
+            {"url": failing.url, "reason": failing.fault, "failures": failing.failures, "due": told_time(failing.due)}
+            for failing in fetches.failing(source_id, 10)
+        ],
     }
 
 

@@ -32,6 +32,7 @@ _NAME_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)
 _ZONES = {"CST": 8 * 3600, "BJT": 8 * 3600, "HKT": 8 * 3600, "GMT": 0, "UTC": 0, "Z": 0}
 _DEFAULTS = (datetime(2001, 1, 1, 0, 0, 0), datetime(2004, 12, 31, 23, 59, 58))  # noqa: DTZ001
 _YEARS = range(1900, 10000)
+_NUMBERED = range(1990, 2100)
 
 
 def read_moment(text: str, zone: tzinfo) -> Moment | None:
@@ -48,6 +49,20 @@ def read_moment(text: str, zone: tzinfo) -> Moment | None:
         return _read(text, zone)
     except (ValueError, ArithmeticError) as error:
         raise _refuse(text, str(error).split(":")[0]) from error
+
+
+def moment_of_number(number: float) -> Moment:
+    """The moment a bare number names: Unix time in seconds or, past the year 5138, in milliseconds.
+
+    Raises Refused (`bad-time`) for one that cannot be meant.
+    """
+    try:
+        moment = datetime.fromtimestamp(int(number) // (1000 if abs(number) >= 1e11 else 1), UTC)
+        if moment.year not in _NUMBERED:
+            raise ValueError("the year is out of range")
+    except (ValueError, ArithmeticError, OSError) as error:
+        raise _refuse(str(number)[:40], str(error)) from error
+    return Moment(moment, exact=True)
 
 
 def find_moment(line: str) -> str | None:

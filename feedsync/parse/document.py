@@ -26,6 +26,7 @@ URL_FIELDS = ("url", "link", "source_url", "source-url", "url_w", "original_url"
 OUTLET_FIELDS = ("outlet", "source", "medianame", "media", "from", "来源")
 SUMMARY_FIELDS = ("digest", "summary", "description", "excerpt", "摘要")
 CATEGORY_FIELDS = ("categories", "category")
+BODY_FIELDS = ("text", "content")
 TAG_FIELDS = ("tags", "tag")
 
 _QUOTE_LINE = re.compile(r">[ \t]?(.*)")

@@ -22,6 +22,8 @@ from feedsync.text import digest, normalise, one_line
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from feedsync.model import Attribution
+
 MAX_DERIVED_TITLE = 60
 """Characters of a title taken from the text."""
 
@@ -43,14 +45,23 @@ class Said:
     summary: str = ""
     outlet: str = ""
     """Named as such by the document, in a field or a line of its own."""
+    publisher: str = ""
+    """Whose site or feed it is: the outlet when nobody better is named."""
     code: str = ""
     """An explicit infoCode, in any spelling."""
     urls: tuple[str, ...] = ()
     """Source URLs; the first that names a key wins."""
+    aliases: tuple[str, ...] = ()
+    """URLs that may name the key, but are no source links."""
+    base: str = ""
+    """What relative links are relative to: an absolute URL; the first of `urls` when "" (by sort order)."""
     name: str = ""
     """Of the file: a last resort for the key and the day."""
     categories: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    entry_key: str = ""
+    """The key when no code is found; else one is made from title and time."""
+    attribution: Attribution | None = None
 
 
 def compose(said: Said, zone: tzinfo) -> Parsed:
@@ -59,7 +70,7 @@ def compose(said: Said, zone: tzinfo) -> Parsed:
     Raises Refused with the reason and a remedy when they make none; nothing else.
     """
     urls = tuple(sorted({absolute for url in said.urls if (absolute := web_url(url))}))
-    base = urls[0] if urls else ""
+    base = said.base or (urls[0] if urls else "")
     body = said.body
     cleaned = clean.clean_html(body, base) if clean.looks_like_html(body) else clean.clean_text(body)
     summary, summary_credit = split_tail(one_line(said.summary))
@@ -69,16 +80,17 @@ def compose(said: Said, zone: tzinfo) -> Parsed:
     moment = _moment(said, key, zone)
     tags = tuple(t for t in dict.fromkeys(map(one_line, said.tags)) if t and t != _NO_TAG)
     article = Article(
-        key=key or key_of_text(title.text, moment.at),
+        key=key or said.entry_key or key_of_text(title.text, moment.at),
         title=title,
         body=measure(cleaned.html, text),
         published=moment,
-        credit=_credit(said.outlet, cleaned.credit, summary_credit, tags),
+        credit=_credit(said, cleaned.credit, summary_credit, tags),
         summary=summary,
         urls=urls,
         categories=_categories(said.categories, tags),
         tags=tuple(sorted(tags)),
         symbols=cleaned.symbols,
+        attribution=said.attribution,
     )
     return Parsed(article, cleaned.html, remarks)
 
@@ -111,7 +123,7 @@ def _key(said: Said) -> tuple[str | None, tuple[str, ...]]:
     """The key: from an explicit code, else a source URL, else the file name; conflicts are remarked."""
     found = [
         key_of_code(said.code),
-        next((key for url in dict.fromkeys(said.urls) if (key := key_of_url(url))), None),
+        next((key for url in dict.fromkeys(said.urls + said.aliases) if (key := key_of_url(url))), None),
         key_of_name(said.name),
     ]
     keys = [key for key in found if key]
@@ -137,11 +149,13 @@ def _moment(said: Said, key: str | None, zone: tzinfo) -> Moment:
     return moment_of_day(day, zone)
 
 
-def _credit(outlet: str, line: Credit | None, digest_credit: Credit | None, tags: tuple[str, ...]) -> Credit | None:
+def _credit(said: Said, line: Credit | None, digest_credit: Credit | None, tags: tuple[str, ...]) -> Credit | None:
     candidates = [c for c in (line, digest_credit) if c]
-    if outlet:
-        candidates.append(Credit(Credit.LINE, one_line(outlet)))
-    if tag := next((named for t in tags if (named := outlet_of_tag(t))), ""):
+    if said.outlet:
+        candidates.append(Credit(Credit.LINE, one_line(said.outlet)))
+    if said.publisher:
+        candidates.append(Credit(Credit.TAG, one_line(said.publisher)))
+    elif tag := next((named for t in tags if (named := outlet_of_tag(t))), ""):
         candidates.append(Credit(Credit.TAG, tag))
     return max(candidates, key=lambda c: c.rank, default=None)
 

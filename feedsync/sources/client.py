@@ -276,6 +276,8 @@ class Client:
             raise FetchFault("http", f"the server broke off or does not speak HTTP: {error}") from error
         except (httpcore.NetworkError, OSError) as error:
             raise FetchFault("http", "the connection was reset in the middle") from error
+        except httpx.RemoteProtocolError as error:  # httpx looks where a redirect leads even when it does not follow
+            raise FetchFault("redirect", f"it redirects to something that is not a URL: {error}") from error
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchFault("http", f"the answer cannot be read: {error}") from error
 

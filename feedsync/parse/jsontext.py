@@ -77,6 +77,8 @@ def as_text(value: object) -> str:
     """A string as it is, a number as written; "" for anything else (null, true, an array, an object)."""
     if isinstance(value, str):
         return "" if value.strip() in _NULLS else value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from feedsync.errors import Refused
 from feedsync.parse import jsontext
 from feedsync.parse.apology import check_text
-from feedsync.parse.dates import moment_of_day, moment_of_number, read_moment
+from feedsync.parse.dates import moment_of_day, read_web_moment
 from feedsync.parse.document import BODY_FIELDS, CODE_FIELDS
 from feedsync.parse.identity import code_in, day_of_key, key_of_code, key_of_text, key_of_url
 from feedsync.parse.outlet import category_of_outlet, tag_of_outlet
@@ -157,7 +157,7 @@ def _record(line: object, shape: ListShape, zone: tzinfo) -> Record:
         path = shape.fields.get("info_code", "info_code")
         raise Refused("record", f"its `{path}` is missing or blank, and it names no page", remedy="check `fields`")
     title = one_line(given.get("title", ""))
-    published = _published(jsontext.at(line, shape.fields.get("published", "-")), key, zone)
+    published = _published(given.get("published", ""), key, zone)
     outlet = one_line(given.get("outlet", ""))
     categories = _texts(line, shape, "categories") or ((shape.category,) if shape.category else ())
     tags = _texts(line, shape, "tags") or ((shape.tag,) if shape.tag else ())
@@ -181,10 +181,8 @@ def _texts(line: object, shape: ListShape, name: str) -> tuple[str, ...]:
     return jsontext.texts_of(jsontext.at(line, shape.fields[name])) if name in shape.fields else ()
 
 
-def _published(value: object, key: str | None, zone: tzinfo) -> Moment:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return moment_of_number(value)
-    if moment := read_moment(jsontext.as_text(value), zone):
+def _published(text: str, key: str | None, zone: tzinfo) -> Moment:
+    if moment := read_web_moment(text, zone):
         return moment
     if key and (day := day_of_key(key)):
         return moment_of_day(day, zone)

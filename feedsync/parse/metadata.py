@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
 from feedsync.parse.credit import is_outlet
-from feedsync.parse.dates import find_moment, moment_of_number, read_moment
+from feedsync.parse.dates import find_moment, read_web_moment
 from feedsync.parse.jsontext import as_text
 from feedsync.text import normalise, one_line
 
@@ -184,9 +184,7 @@ def _moment(times: Iterable[str], zone: tzinfo) -> Moment | None:
     day: Moment | None = None
     for text in times:
         try:
-            moment = (
-                moment_of_number(int(text)) if text.isdecimal() and len(text) in (10, 13) else read_moment(text, zone)
-            )
+            moment = read_web_moment(text, zone)
         except Refused:
             continue
         if moment and moment.exact:

@@ -12,9 +12,29 @@ SUFFIX = "新闻"
 """What the old site put behind an outlet's name to make the tag of its posts."""
 
 READINGS = {
+    "长三角": "changsanjiao",
+    "长丰": "changfeng",
+    "长亮": "changliang",
+    "长信": "changxin",
+    "长和": "changhe",
+    "长岛": "changdao",
+    "长投": "changtou",
+    "长桥": "changqiao",
+    "长牛": "changniu",
+    "长电": "changdian",
+    "长盛": "changsheng",
+    "长航": "changhang",
+    "长荣": "changrong",
+    "长飞": "changfei",
+    "总行": "zonghang",
+    "支行": "zhihang",
     "投行": "touhang",
+    "行研": "hangyan",
+    "重塑": "chongsu",
+    "单仁": "shanren",
+    "北京朝阳": "beijingchaoyang",
 }
-"""Words that pypinyin reads wrong in the names of outlets, or cannot know: the documented table."""
+"""Words in the names of outlets that pypinyin reads wrong (docs/reference/pages-to-articles.md shows them)."""
 
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _WORD = re.compile("|".join(sorted(map(re.escape, READINGS), key=len, reverse=True)))

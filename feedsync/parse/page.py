@@ -10,8 +10,8 @@ from urllib.parse import urljoin
 from feedsync.errors import Refused
 from feedsync.parse import apology, clean, jsontext
 from feedsync.parse.charset import decode_web
-from feedsync.parse.dates import moment_of_number
-from feedsync.parse.document import BODY_FIELDS, DATE_FIELDS, said_in_fields
+from feedsync.parse.dates import read_web_moment
+from feedsync.parse.document import BODY_FIELDS, said_in_fields
 from feedsync.parse.frontmatter import FrontMatter
 from feedsync.parse.guard import check_depth
 from feedsync.parse.identity import key_of_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lxml.html import HtmlElement
 
-    from feedsync.model import Moment, Parsed, Response
+    from feedsync.model import Parsed, Response
     from feedsync.parse.metadata import Metadata
 
 MIN_UNMARKED = 200
@@ -63,7 +63,7 @@ def parse_page(response: Response, zone: tzinfo, content_selector: str = "") -> 
         raise Refused("not-an-article", "it is a feed, not a page", remedy='make it a source of kind = "feed"')
     as_json = _JSON_TYPE.match(response.media_type) is not None and not text.lstrip().startswith("<")
     if as_json or _JSON_START.match(text):  # some servers call their JSON text/html
-        said = _said_in_json(jsontext.load(text))
+        said = _said_in_json(jsontext.load(text), zone)
     elif _HTML_TYPE.match(response.media_type) or clean.looks_like_html(text[:5000]):
         said = _said_in_html(text, response, zone, content_selector)
     else:
@@ -82,7 +82,7 @@ def parse_page(response: Response, zone: tzinfo, content_selector: str = "") -> 
     return parsed
 
 
-def _said_in_json(root: object) -> Said:
+def _said_in_json(root: object, zone: tzinfo) -> Said:
     found = next(_holders(root, 0), None)
     if found is None:
         if words := jsontext.complaint(root):
@@ -91,9 +91,8 @@ def _said_in_json(root: object) -> Said:
     given = {str(name).lower(): jsontext.texts_of(value) for name, value in found.items()}
     body = next(text for name in BODY_FIELDS if (text := jsontext.as_text(_field(found, name))).strip())
     said = said_in_fields(FrontMatter({name: values for name, values in given.items() if values}, ""), body)
-    number = next((v for name in DATE_FIELDS if isinstance(v := _field(found, name), int)), None)
     code = next((key for name in _CODES for v in given.get(name, ()) if (key := key_of_name(v))), "")
-    return replace(said, published=said.published if number is None else _from_number(number), name=code)
+    return replace(said, published=read_web_moment(str(said.published), zone) or "", name=code)
 
 
 def _holders(value: object, depth: int) -> Iterator[dict[str, object]]:
@@ -110,10 +109,6 @@ def _holders(value: object, depth: int) -> Iterator[dict[str, object]]:
 
 def _field(value: dict[str, object], name: str) -> object:
     return next((found for key, found in value.items() if str(key).lower() == name), None)
-
-
-def _from_number(number: int) -> Moment | str:
-    return str(number) if len(str(abs(number))) in (8, 12, 14) else moment_of_number(number)
 
 
 def _said_in_html(text: str, response: Response, zone: tzinfo, content_selector: str) -> Said:

@@ -244,7 +244,7 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
         raise UsageError(f"there is no article {code!r}", remedy="see `feedsync quarantine`, or resync")
     article, site = known.article, loaded.presentation.site
     read = reader.read_times(key)
-    feeds = [] if article.held else [names.url(site, names.ALL_ATOM)]
+    feeds = [] if article.held else [names.url(site, f"{names.ALL}.atom")]
     if not article.held:
         feeds += [names.url(site, names.category_path(c.term, "atom")) for c in article.categories]
     return {

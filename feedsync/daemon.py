@@ -31,6 +31,7 @@ from feedsync.publish import Publisher
 from feedsync.server import HttpServer, listen
 from feedsync.store import Store, exclusive
 from feedsync.sync import Request, run
+from feedsync.systemd import inherited_sockets, notify
 from feedsync.web import Application
 
 if TYPE_CHECKING:
@@ -63,18 +64,39 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(config.store_url))
         stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
-        listener = stack.enter_context(contextlib.closing(listen(config.server.host, config.server.port)))
-        server = stack.enter_context(HttpServer(Application(config.output), [listener]))
+        listeners = _listeners(config)
+        for listener in listeners:
+            stack.enter_context(contextlib.closing(listener))
+        server = stack.enter_context(HttpServer(Application(config.output), listeners))
         _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
-        address = f"http://{config.server.host}:{listener.getsockname()[1]}/"
-        log.info("ready", extra={"fields": {"version": __version__, "address": address, "pid": os.getpid()}})
-        notify(f"READY=1\nSTATUS=Serving {address}")
+        where = ", ".join(map(_address, listeners))
+        log.info("ready", extra={"fields": {"version": __version__, "address": where, "pid": os.getpid()}})
+        notify(f"READY=1\nSTATUS=Serving {where}")
         _wait(signals, worker, server, reload)
         notify("STOPPING=1")
         log.info("stopping")
     log.info("stopped")
+
+
+def _listeners(config: Config) -> list[socket.socket]:
+    """The sockets systemd holds for us; without them, one of our own at [server]."""
+    inherited = inherited_sockets()
+    if not inherited:
+        return [listen(config.server.host, config.server.port)]
+    log.info("systemd listens, [server] is not used", extra={"fields": {"address": _address(inherited[0])}})
+    return inherited
+
+
+def _address(listener: socket.socket) -> str:
+    match listener.family, listener.getsockname():
+        case socket.AF_INET6, (host, port, *_):
+            return f"http://[{host}]:{port}/"
+        case socket.AF_INET, (host, port):
+            return f"http://{host}:{port}/"
+        case _, name:
+            return f"unix:{name}"
 
 
 def _catch_up(config: Config, store: Store) -> None:
@@ -346,13 +368,3 @@ class _Watcher:
 
 def _say_waiting(pid: str) -> None:
     log.info("waiting for the pass of another process", extra={"fields": {"pid": pid}})
-
-
-def notify(message: str) -> None:
-    """Tell systemd (sd_notify), when it listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        client.connect("\0" + address[1:] if address.startswith("@") else address)
-        client.sendall(message.encode())

@@ -271,7 +271,8 @@ def check_config_command(option: str | None) -> int:
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
         click.echo(
-            f"source {source.name}: files {source.path} ({', '.join(source.pattern)}), every {source.interval_s} s"
+            f"source {source.name}: files {source.path} ({', '.join(source.pattern)}), "
+            + (f"at {source.cron}" if source.cron else f"every {source.interval_s} s")
         )
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")

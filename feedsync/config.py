@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
+from feedsync.cron import Cron
+from feedsync.cron import parse as parse_cron
 from feedsync.errors import ConfigError
 from feedsync.feeds import Window
 from feedsync.model import Site
@@ -80,6 +82,9 @@ class SourceTable:
     path: Annotated[str, Meta(min_length=1)]
     pattern: list[str] = field(default_factory=lambda: ["*.md", "*.txt"])
     interval_s: Annotated[float, Meta(gt=0)] = 60
+    cron: str = ""
+    cron_timezone: str = "UTC"
+    timeout_s: Annotated[float, Meta(gt=0)] = 30
     max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
     default_category: Annotated[str, Meta(min_length=1)] = "weifenlei"
 
@@ -231,6 +236,7 @@ class _Checker:
                 continue
             if not read.pattern or not all(read.pattern):
                 self.problems.append(f"{place}.pattern: it must name at least one pattern, such as '*.md'")
+            cron = self._cron(table, read, place)
             if any(source.name == read.name for source in sources):
                 self.problems.append(f"{place}.name: another source is called {read.name!r} already")
             sources.append(
@@ -239,11 +245,29 @@ class _Checker:
                     path=Path(read.path),
                     pattern=tuple(read.pattern),
                     interval_s=read.interval_s,
+                    cron=cron,
+                    timeout_s=read.timeout_s,
                     max_body_bytes=read.max_body_bytes,
                     default_category=read.default_category.strip(),
                 )
             )
         return tuple(sources)
+
+    def _cron(self, table: dict[str, Any], read: SourceTable, place: str) -> Cron | None:
+        if not read.cron:
+            return None
+        if "interval_s" in table:
+            self.problems.append(f"{place}.cron: a source has either cron or interval_s, not both")
+        if (zone := _zone(read.cron_timezone)) is None:
+            self.problems.append(
+                f"{place}.cron_timezone: there is no time zone {read.cron_timezone!r}; write 'UTC', say"
+            )
+            return None
+        try:
+            return parse_cron(read.cron, zone)
+        except ValueError as error:
+            self.problems.append(f"{place}.cron: {error}")
+            return None
 
     def _labels(self) -> dict[str, str]:
         tables = self.tables.get("categories", {})
@@ -271,7 +295,12 @@ class _Checker:
             self.problems.append(f"site.icon: write an absolute http(s) URL, not {site.icon!r}")
         if "\n" in site.title or not site.title.strip():
             self.problems.append("site.title: write it on one line")
-        try:
-            ZoneInfo(site.timezone)
-        except (KeyError, ValueError, OSError):
+        if _zone(site.timezone) is None:
             self.problems.append(f"site.timezone: there is no time zone {site.timezone!r}; write 'Asia/Shanghai', say")
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None

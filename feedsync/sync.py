@@ -12,6 +12,7 @@ from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from feedsync.errors import Interrupted, SourceError
 from feedsync.load import Loaded, Refusal, Task, load_all, relax_collector
 from feedsync.model import Arrival, Origin, Outcome
 from feedsync.parse import key_from_user
+from feedsync.patience import Patience
 from feedsync.plan import decide
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, Found, Stat, look, printable, scan
@@ -172,10 +174,11 @@ class _Ingest:
             with self._writing() as writer:
                 source_id = writer.source_id(source.name)
         quarantined = {refused.origin.location: (refused.code, refused.reason) for refused in before}
-        walk = _Walk(source, source_id, report, quarantined, set(quarantined))
+        patience = Patience(source.name, source.timeout_s, partial(_stop_if_asked, self._request))
+        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined))
         try:
             tasks = self._tasks(walk)
-            for batch in _gathered(self._load(source, tasks), _STORE_BATCH):
+            for batch in _gathered(self._load(walk, tasks), _STORE_BATCH):
                 self._store_batch(walk, batch)
                 _stop_if_asked(self._request)
                 self._progress.step(len(batch))
@@ -209,7 +212,7 @@ class _Ingest:
         row = next(rows, None)
         gone: list[FileRow] = []
         walk.known_before = row is not None
-        for found in scan(source):
+        for found in walk.patience.each(scan(source), _place):
             while row is not None and row.path < found.path:
                 gone.append(row)
                 row = next(rows, None)
@@ -228,10 +231,9 @@ class _Ingest:
         walk.gone = gone
 
     def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
-        for path in sorted(paths):
-            found = look(walk.source, path)
-            if found is None:
-                continue
+        looked = (found for path in sorted(paths) if (found := look(walk.source, path)))
+        for found in walk.patience.each(looked, _place):
+            path = found.path
             if found.refused:
                 walk.refuse(found.location, Refusal.of(found.refused))
                 continue
@@ -248,7 +250,7 @@ class _Ingest:
         keys = [key for key in self._keys.values() if key]
         with self._reading() as reader:
             locations = {location: key for key in keys for location in reader.locations(walk.source.name, key)}
-        for found in scan(walk.source):
+        for found in walk.patience.each(scan(walk.source), _place):
             location = found.location
             key = locations.get(location) or next((k for k in keys if k in location), None)
             if key is None:
@@ -270,9 +272,9 @@ class _Ingest:
                 return
             after = rows[-1].path
 
-    def _load(self, source: FileSource, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
-        force = self._request.full or bool(self._request.codes)
-        return load_all(source, self._zone, tasks, force=force, patient=self._request.paths is not None)
+    def _load(self, walk: _Walk, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
+        force, patient = self._request.full or bool(self._request.codes), self._request.paths is not None
+        return load_all(walk.source, self._zone, tasks, walk.patience, force=force, patient=patient)
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []
@@ -345,6 +347,7 @@ class _Walk:
     source: FileSource
     source_id: int
     report: SourceReport
+    patience: Patience
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
     accepted: set[str] = field(default_factory=set)
@@ -398,6 +401,10 @@ class _Walk:
     def take_refusals(self) -> list[tuple[str, str, str, str]]:
         taken, self._refusals = self._refusals, []
         return taken
+
+
+def _place(found: Found) -> str:
+    return f"the folder after {found.location}"
 
 
 def _task(found: Found, row: FileRow | None) -> Task:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from feedsync.cron import Cron
 from feedsync.errors import Refused, SourceError
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class FileSource:
     path: Path
     pattern: tuple[str, ...] = ("*.md", "*.txt")
     interval_s: Annotated[float, Meta(gt=0)] = 60
+    cron: Cron | None = None
+    """Takes the place of the interval."""
+    timeout_s: Annotated[float, Meta(gt=0)] = 30
+    """How long one file, or the list of a folder, may take to answer."""
     max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
     default_category: str = "weifenlei"
 

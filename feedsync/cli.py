@@ -164,7 +164,9 @@ def status_command(option: str | None, as_json: bool) -> int:
     counts = result["counts"]
     click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
     daemon = result["daemon"]
-    click.echo(f"daemon: running, pid {daemon['pid']}" if daemon else "daemon: not running")
+    click.echo(f"daemon: {daemon['health']}, pid {daemon['pid']}" if daemon else "daemon: not running")
+    for problem in daemon["problems"] if daemon else []:
+        click.echo(f"  {_clean(problem)}")
     for name, source in result["sources"].items():
         live = (daemon or {}).get("sources", {}).get(name, {})
         last = (live.get("last_run") or {}).get("at") or source["last_change"] or "never"
@@ -172,8 +174,12 @@ def status_command(option: str | None, as_json: bool) -> int:
             f"source {name}: {source['documents']} documents, {source['quarantined']} quarantined, "
             f"last run {last}, next run {live.get('next_run') or '-'}"
         )
-        if source["error"]:
-            click.echo(f"  error: {source['error']}")
+        if skipped := live.get("skipped"):
+            click.echo(f"  {skipped} scans skipped, for the one before still ran")
+        if since := live.get("running_since"):
+            click.echo(f"  being read since {since}")
+        if error := (live.get("last_error") or {}).get("error") or source["error"]:
+            click.echo(f"  last error: {_clean(error)}")
     return 0
 
 

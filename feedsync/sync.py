@@ -49,7 +49,7 @@ class Request:
     paths: dict[str, frozenset[bytes]] | None = None
     """Only these paths of these sources: what a watcher saw."""
     stopping: Callable[[], bool] = bool
-    """Asked between batches; a run that is to stop raises Interrupted."""
+    """Asked between batches and every second of waiting; a run that is to stop raises Interrupted."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ def run(
     report = SyncReport(dry_run=request.dry_run)
     with ExitStack() as stack:
         if not request.dry_run:
-            stack.enter_context(store.lock(waiting))
+            stack.enter_context(store.lock(waiting, partial(_stop_if_asked, request)))
         now = now or datetime.now(UTC)
         ingest = _Ingest(store, ZoneInfo(publisher.presentation.site.timezone), request, now, progress, stack)
         if not request.dry_run:

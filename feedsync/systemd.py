@@ -12,6 +12,7 @@ import socket
 from feedsync.errors import ServerError
 
 _FIRST_DESCRIPTOR = 3
+_PATIENCE_S = 5.0
 
 
 def notify(message: str) -> None:
@@ -20,6 +21,7 @@ def notify(message: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.settimeout(_PATIENCE_S)  # it may be busy; it must not hold us up for good
         client.connect("\0" + address[1:] if address.startswith("@") else address)
         client.sendall(message.encode())
 

@@ -235,6 +235,8 @@ class _Checker:
                 continue
             if any(source.name == read.name for source in sources):
                 self.problems.append(f"{place}.name: another source is called {read.name!r} already")
+            if "cron" in table and "interval_s" in table and kind is not KINDS["urls"]:
+                self.problems.append(f"{place}.cron: a source has either cron or interval_s, not both")
             if faults := read.faults():
                 self.problems += (f"{place}.{fault}" for fault in faults)
             else:

@@ -36,7 +36,7 @@ class Request:
     fetch: bool = True
     """Fetch what has to be fetched."""
     stopping: Callable[[], bool] = bool
-    """Asked between batches; a run that is to stop raises Interrupted."""
+    """Asked between batches and every second of waiting; a run that is to stop raises Interrupted."""
 
 
 @dataclass(slots=True)
@@ -45,6 +45,12 @@ class Progress:
 
     start: Callable[[str, int | None], None] = lambda _what, _total: None
     step: Callable[[int], None] = lambda _count: None
+
+
+def stop_if_asked(request: Request) -> None:
+    """Raises Interrupted."""
+    if request.stopping():
+        raise Interrupted("the run was stopped", remedy="the rest follows with the next run")
 
 
 class Ingest:
@@ -110,8 +116,7 @@ class Ingest:
 
     def stop_if_asked(self) -> None:
         """Raises Interrupted."""
-        if self.request.stopping():
-            raise Interrupted("the run was stopped", remedy="the rest follows with the next run")
+        stop_if_asked(self.request)
 
     def missing(self) -> list[str]:
         """The codes asked for that no source has."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
+from feedsync.cron import Cron
+from feedsync.cron import parse as parse_cron
 from feedsync.parse import ListShape, Rewrite
 from feedsync.sources import FeedSource, FetchPolicy, FileSource, ListSource, Source, UrlSource
 
@@ -33,6 +36,8 @@ class _Table:
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,63}$")]
     kind: str
     interval_s: _Seconds = 60
+    cron: str = ""
+    cron_timezone: str = "UTC"
     default_category: _Words = "weifenlei"
     max_body_bytes: _Count = 5_000_000
     allow_private: bool = False
@@ -52,9 +57,21 @@ class _Table:
             **{name: getattr(self, name) for name in shared}, headers=tuple(self.headers.items()), contact=contact
         )
 
+    def times(self) -> Cron | None:
+        """The cron expression, which takes the place of the interval. Raises ValueError with what is wrong."""
+        return parse_cron(self.cron, ZoneInfo(self.cron_timezone)) if self.cron else None
+
     def faults(self) -> list[str]:
         """What types do not say: `key: what is wrong` each."""
-        return [
+        found = []
+        try:
+            ZoneInfo(self.cron_timezone)
+            self.times()
+        except (KeyError, OSError):
+            found.append(f"cron_timezone: there is no time zone {self.cron_timezone!r}; write 'UTC', say")
+        except ValueError as error:
+            found.append(f"cron: {error}")
+        return found + [
             f"headers.{name}: it cannot stand in a header"
             for name, value in self.headers.items()
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not value.isascii() or not value.isprintable()
@@ -67,6 +84,7 @@ class FilesTable(_Table):
 
     path: _Words
     pattern: list[str] = field(default_factory=lambda: ["*.md", "*.txt"])
+    timeout_s: _Seconds = 30
     fetch_missing: bool = False
 
     def faults(self) -> list[str]:
@@ -81,6 +99,8 @@ class FilesTable(_Table):
             path=Path(self.path),
             pattern=tuple(self.pattern),
             interval_s=self.interval_s,
+            cron=self.times(),
+            timeout_s=self.timeout_s,
             max_body_bytes=self.max_body_bytes,
             default_category=self.default_category.strip(),
             fetch=self.policy(contact) if self.fetch_missing else None,
@@ -128,6 +148,7 @@ class UrlsTable(_Table):
             rewrite=tuple(Rewrite(re.compile(rule.match), rule.to) for rule in self.rewrite),
             content_selector=self.content_selector,
             interval_s=self.interval_s,
+            cron=self.times(),
             default_category=self.default_category.strip(),
             policy=self.policy(contact),
         )
@@ -176,6 +197,7 @@ class ListTable(_Table):
             ),
             detail_url=self.detail_url,
             interval_s=self.interval_s,
+            cron=self.times(),
             default_category=self.default_category.strip(),
             policy=self.policy(contact),
         )
@@ -199,6 +221,7 @@ class FeedTable(_Table):
             name=self.name,
             url=self.url,
             interval_s=self.interval_s,
+            cron=self.times(),
             default_category=self.default_category.strip(),
             policy=self.policy(contact),
         )

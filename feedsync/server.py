@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S = 30.0
 _GRACE_S = 5
+_LOOK_S = 5.0
+_STILL = 6
+"""So many looks in a row may see the loop where it was: one alone may come right after the machine slept."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a count of the turns of its loop: ten a second."""
+
+    turns = 0
+
+    async def on_tick(self, counter: int) -> bool:
+        self.turns += 1
+        return await super().on_tick(counter)
 
 
 class HttpServer:
@@ -23,7 +36,7 @@ class HttpServer:
 
     def __init__(self, application: Application, sockets: list[socket.socket]) -> None:
         self._sockets = sockets
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 application,
                 log_config=None,
@@ -39,6 +52,9 @@ class HttpServer:
             )
         )
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._turns = -1
+        self._still = 0
+        self._looked = 0.0
 
     def __enter__(self) -> HttpServer:
         self._thread.start()
@@ -54,9 +70,14 @@ class HttpServer:
         self._thread.join(timeout=_GRACE_S + 2)
 
     def check(self) -> None:
-        """Raise ServerError when the server has died."""
-        if not self._thread.is_alive():
-            raise ServerError("the HTTP server stopped", remedy="see the log; the service manager starts it again")
+        """Raise ServerError when the server has died, or its loop turns no more. To be called again and again."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_S:
+            self._still = self._still + 1 if self._server.turns == self._turns else 0
+            self._turns, self._looked = self._server.turns, now
+        if not self._thread.is_alive() or self._still >= _STILL:
+            what = "hangs" if self._thread.is_alive() else "stopped"
+            raise ServerError(f"the HTTP server {what}", remedy="see the log; the service manager starts it again")
 
     def _run(self) -> None:
         self._server.run(sockets=self._sockets)

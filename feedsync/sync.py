@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from feedsync.ingest import Ingest, Progress, Request
+from feedsync.ingest import Ingest, Progress, Request, stop_if_asked
 from feedsync.load import relax_collector
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, is_fetched
@@ -23,6 +23,7 @@ from feedsync.walk import Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from feedsync.publish import Publisher
     from feedsync.sources import Source
@@ -94,6 +95,12 @@ class _Run:
         self._report.seconds = time.monotonic() - started
         return self._report
 
+    def _lock(self, lane: str = "") -> AbstractContextManager[None]:
+        return self._store.lock(self._waiting, self._stop_if_asked, lane=lane)
+
+    def _stop_if_asked(self) -> None:
+        stop_if_asked(self._request)
+
     def _ingest(self, stack: ExitStack) -> Ingest:
         self._now = self._now or datetime.now(UTC)
         zone = ZoneInfo(self._publisher.presentation.site.timezone)
@@ -101,11 +108,11 @@ class _Run:
 
     def _read(self, sources: Sequence[FileSource], stack: ExitStack) -> Ingest:
         """Take in files and publish, in one go."""
-        with self._store.lock(self._waiting):
+        with self._lock():
             ingest = self._ingest(stack)
             self._recover()
             self._walk(sources, ingest)
-            self._publish(ingest)
+            self._publish()
         return ingest
 
     def _walk(self, sources: Sequence[FileSource], ingest: Ingest) -> None:
@@ -123,16 +130,16 @@ class _Run:
         def stored() -> None:
             nonlocal published
             if time.monotonic() - published > _PUBLISH_EVERY_S:
-                with self._store.lock(self._waiting):
-                    self._publish(ingest, quiet=True)
+                with self._lock():
+                    self._publish(quiet=True)
                 published = time.monotonic()
 
-        with self._store.lock(self._waiting, lane="fetch"):
-            collector = Collector(ingest, lambda: self._store.lock(self._waiting), stored)
-            for source in sources:
+        collector = Collector(ingest, self._lock, stored)
+        for source in sources:
+            with self._lock(lane=f"fetch-{source.name}"):
                 collector.collect(source, self._report.sources[source.name])
-            with self._store.lock(self._waiting):
-                self._publish(ingest)
+        with self._lock():
+            self._publish()
 
     def _rehearse(self, files: Sequence[FileSource], fetched: Sequence[Source], stack: ExitStack) -> Ingest:
         """A dry run: all in one transaction that is thrown away, begun only when no server is waited for any more."""
@@ -148,12 +155,12 @@ class _Run:
         self._report.feeds = self._publisher.preview(ingest.writer())
         return ingest
 
-    def _publish(self, ingest: Ingest, *, quiet: bool = False) -> None:
+    def _publish(self, *, quiet: bool = False) -> None:
         if not quiet:
             self._progress.start("publish", None)
 
         def step(count: int) -> None:
-            ingest.stop_if_asked()
+            self._stop_if_asked()
             if not quiet:
                 self._progress.step(count)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from feedsync.errors import SourceError
 from feedsync.load import Loaded, Refusal, Task, load_all
 from feedsync.model import Arrival, Origin
+from feedsync.patience import Patience
 from feedsync.sources import FileSource, Found, Stat, look, printable, scan
 from feedsync.store import FileRow
 
@@ -51,10 +52,11 @@ class Walker:
             with self._ingest.writing() as writer:
                 source_id = writer.source_id(source.name)
         quarantined = {refused.origin.location: (refused.code, refused.reason) for refused in before}
-        walk = _Walk(source, source_id, report, quarantined, set(quarantined))
+        patience = Patience(source.name, source.timeout_s, self._ingest.stop_if_asked)
+        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined))
         try:
             tasks = self._tasks(walk)
-            for batch in _gathered(self._load(source, tasks), _STORE_BATCH):
+            for batch in _gathered(self._load(walk, tasks), _STORE_BATCH):
                 self._store_batch(walk, batch)
                 self._ingest.stop_if_asked()
                 self._ingest.progress.step(len(batch))
@@ -83,7 +85,7 @@ class Walker:
         row = next(rows, None)
         gone: list[FileRow] = []
         walk.known_before = row is not None
-        for found in scan(source):
+        for found in walk.patience.each(scan(source), _place):
             while row is not None and row.path < found.path:
                 gone.append(row)
                 row = next(rows, None)
@@ -102,10 +104,9 @@ class Walker:
         walk.gone = gone
 
     def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
-        for path in sorted(paths):
-            found = look(walk.source, path)
-            if found is None:
-                continue
+        looked = (found for path in sorted(paths) if (found := look(walk.source, path)))
+        for found in walk.patience.each(looked, _place):
+            path = found.path
             if found.refused:
                 walk.refuse(found.location, Refusal.of(found.refused))
                 continue
@@ -122,7 +123,7 @@ class Walker:
         keys = [key for key in self._ingest.keys.values() if key]
         with self._ingest.reading() as reader:
             locations = {location: key for key in keys for location in reader.locations(walk.source.name, key)}
-        for found in scan(walk.source):
+        for found in walk.patience.each(scan(walk.source), _place):
             location = found.location
             key = locations.get(location) or next((k for k in keys if k in location), None)
             if key is None:
@@ -144,9 +145,9 @@ class Walker:
                 return
             after = rows[-1].path
 
-    def _load(self, source: FileSource, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
-        force = self._request.full or bool(self._request.codes)
-        return load_all(source, self._ingest.zone, tasks, force=force, patient=self._request.paths is not None)
+    def _load(self, walk: _Walk, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
+        force, patient = self._request.full or bool(self._request.codes), self._request.paths is not None
+        return load_all(walk.source, self._ingest.zone, tasks, walk.patience, force=force, patient=patient)
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []
@@ -215,6 +216,7 @@ class _Walk:
     source: FileSource
     source_id: int
     report: SourceReport
+    patience: Patience
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
     accepted: set[str] = field(default_factory=set)
@@ -265,6 +267,10 @@ class _Walk:
     def take_refusals(self) -> list[tuple[str, str, str, str]]:
         taken, self._refusals = self._refusals, []
         return taken
+
+
+def _place(found: Found) -> str:
+    return f"the folder after {found.location}"
 
 
 def _task(found: Found, row: FileRow | None) -> Task:

@@ -40,7 +40,9 @@ def status_command(option: str | None, as_json: bool) -> int:
     counts = result["counts"]
     click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
     daemon = result["daemon"]
-    click.echo(f"daemon: running, pid {daemon['pid']}" if daemon else "daemon: not running")
+    click.echo(f"daemon: {daemon['health']}, pid {daemon['pid']}" if daemon else "daemon: not running")
+    for problem in daemon["problems"] if daemon else []:
+        click.echo(f"  {printable(problem)}")
     for name, source in result["sources"].items():
         live = (daemon or {}).get("sources", {}).get(name, {})
         last = (live.get("last_run") or {}).get("at") or source["last_change"] or "never"
@@ -53,8 +55,12 @@ def status_command(option: str | None, as_json: bool) -> int:
                 f"  {fetching['requests']} requests, {fetching['bytes']} bytes so far; "
                 f"{source['failures']} failures in a row, next due {fetching['next_due'] or '-'}"
             )
-        if source["error"]:
-            click.echo(f"  error: {source['error']}")
+        if skipped := live.get("skipped"):
+            click.echo(f"  {skipped} scans skipped, for the one before still ran")
+        if since := live.get("running_since"):
+            click.echo(f"  being read since {since}")
+        if error := (live.get("last_error") or {}).get("error") or source["error"]:
+            click.echo(f"  last error: {printable(error)}")
         for failing in (fetching or {}).get("failing", ()):
             click.echo(f"  failing: {failing['url']}: {failing['reason']} (next try {failing['due']})")
     return 0
@@ -162,12 +168,16 @@ def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     )
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
-        click.echo(f"source {source.name}: {_described(source)}, every {source.interval_s:g} s")
+        click.echo(f"source {source.name}: {_described(source)}, {_when(source)}")
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
     for old, new in loaded.redirects.items():
         click.echo(f"redirect {old}: {new}")
     return 0
+
+
+def _when(source: Source) -> str:
+    return f"at {source.cron}" if source.cron else f"every {source.interval_s:g} s"
 
 
 def _described(source: Source) -> str:

@@ -10,7 +10,10 @@ from feedsync.sources.policy import FetchPolicy
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from feedsync.cron import Cron
     from feedsync.parse import ListShape, Rewrite
+
+_LOOK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,14 @@ class UrlSource:
     rewrite: tuple[Rewrite, ...] = ()
     content_selector: str = ""
     interval_s: float = 3600
+    cron: Cron | None = None
     default_category: str = "weifenlei"
     policy: FetchPolicy = field(default_factory=FetchPolicy)
+
+    @property
+    def every_s(self) -> float:
+        """The time between two looks for pages that are due: one that failed may be due sooner than the others."""
+        return min(self.interval_s, _LOOK_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,14 @@ class ListSource:
     shape: ListShape
     detail_url: str
     interval_s: float = 300
+    cron: Cron | None = None
     default_category: str = "weifenlei"
     policy: FetchPolicy = field(default_factory=FetchPolicy)
+
+    @property
+    def every_s(self) -> float:
+        """The time between two polls."""
+        return self.interval_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +62,14 @@ class FeedSource:
     name: str
     url: str
     interval_s: float = 900
+    cron: Cron | None = None
     default_category: str = "weifenlei"
     policy: FetchPolicy = field(default_factory=FetchPolicy)
+
+    @property
+    def every_s(self) -> float:
+        """The time between two polls."""
+        return self.interval_s
 
 
 FetchedSource = UrlSource | ListSource | FeedSource

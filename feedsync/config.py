@@ -16,9 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from feedsync.errors import ConfigError
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
 from feedsync.model import Site
-from feedsync.publish import Presentation
 from feedsync.sources import FileSource
 
 VARIABLE = "FEEDSYNC_CONFIG"

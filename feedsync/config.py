@@ -23,6 +23,9 @@ from feedsync.sources import FileSource
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
 
+ALWAYS_PUBLISHED = frozenset({"/", "/index.html", "/all.atom", "/all.rss", "/all.json", "/feeds.opml"})
+_PATH = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?)?")
+
 _T = TypeVar("_T")
 
 
@@ -60,6 +63,7 @@ class FeedsTable:
     min_entries: Annotated[int, Meta(ge=1)] = 50
     window_hours: Annotated[int, Meta(ge=0)] = 48
     max_entries: Annotated[int, Meta(ge=1)] = 500
+    redirects: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Config:
     output: Path
     server: ServerTable
     sources: tuple[FileSource, ...]
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Paths below `base_url` that moved for good, each to the path that took its place; both begin with `/`."""
 
 
 TABLES: dict[str, type] = {
@@ -158,6 +164,8 @@ class _Checker:
         labels = self._labels()
         if site:
             self._check_site(site)
+        if feeds:
+            self._check_redirects(feeds.redirects)
         if feeds and feeds.max_entries < feeds.min_entries:
             self.problems.append("feeds.max_entries: it must not be less than feeds.min_entries")
         if self.problems or not (site and store and output and feeds and server):
@@ -179,6 +187,7 @@ class _Checker:
             output=Path(output.path),
             server=server,
             sources=sources,
+            redirects=feeds.redirects,
         )
 
     def _table(self, name: str, kind: type[_T]) -> _T | None:
@@ -256,6 +265,16 @@ class _Checker:
             elif read := self._fields(table, CategoryTable, f"categories.{value}"):
                 labels[value] = read.label
         return labels
+
+    def _check_redirects(self, redirects: dict[str, str]) -> None:
+        for old, new in redirects.items():
+            place = f"feeds.redirects.{old!r}"
+            if not _PATH.fullmatch(old) or old in ALWAYS_PUBLISHED:
+                self.problems.append(f"{place}: write a path that is published no more, such as '/category/old.atom'")
+            elif not _PATH.fullmatch(new):
+                self.problems.append(f"{place}: write the path it moved to, such as '/category/new.atom', not {new!r}")
+            elif new in redirects:
+                self.problems.append(f"{place}: {new!r} is redirected itself; name the last of the row")
 
     def _check_site(self, site: SiteTable) -> None:
         if not re.fullmatch(r"https?://[^\s/?#@\"<>]+(?:/[^\s?#\"<>]*)?", site.base_url):

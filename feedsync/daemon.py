@@ -19,16 +19,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 import watchfiles
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError, Interrupted, ServerError
+from feedsync.errors import ConfigError, FeedsyncError, Interrupted
 from feedsync.outputs import Tree
 from feedsync.publish import Publisher
+from feedsync.server import HttpServer, listen
 from feedsync.store import Store, exclusive
 from feedsync.sync import Request, run
 from feedsync.web import Application
@@ -36,7 +36,7 @@ from feedsync.web import Application
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from feedsync.config import Config, ServerTable
+    from feedsync.config import Config
     from feedsync.report import SyncReport
     from feedsync.sources import FileSource
 
@@ -49,7 +49,6 @@ _RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
 
 _TICK_S = 10.0
 _CLOCK_JUMP_S = 30.0
-_START_TIMEOUT_S = 30.0
 _GRACE_S = 5
 
 
@@ -64,8 +63,8 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(config.store_url))
         stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
-        listener = stack.enter_context(contextlib.closing(_listen(config.server)))
-        server = stack.enter_context(_HttpServer(Application(config.output), listener))
+        listener = stack.enter_context(contextlib.closing(listen(config.server.host, config.server.port)))
+        server = stack.enter_context(HttpServer(Application(config.output), [listener]))
         _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
@@ -87,7 +86,7 @@ def _catch_up(config: Config, store: Store) -> None:
         log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
 
 
-def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: _HttpServer, reload: Callable[[], Config]) -> None:
+def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -> None:
     """Until told to stop: reload on SIGHUP, and mind the clock, whose jumps would silence the scheduler."""
     offset = time.time() - time.monotonic()
     while True:
@@ -343,61 +342,6 @@ class _Watcher:
             folder = any(os.path.isdir(root + path) for path in inside)
             if files or folder:
                 self._changed(source, files, folder=folder)
-
-
-class _HttpServer:
-    """uvicorn in a thread, on a socket that is bound already."""
-
-    def __init__(self, application: Application, listener: socket.socket) -> None:
-        self._listener = listener
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                http="httptools",
-                server_header=False,
-                date_header=True,
-                timeout_keep_alive=20,
-                timeout_graceful_shutdown=_GRACE_S,
-                limit_concurrency=2000,
-                h11_max_incomplete_event_size=16384,
-            )
-        )
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-
-    def __enter__(self) -> _HttpServer:
-        self._thread.start()
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ServerError("the HTTP server did not start", remedy="see the log")
-            time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=_GRACE_S + 2)
-
-    def check(self) -> None:
-        """Raise ServerError when the server has died."""
-        if not self._thread.is_alive():
-            raise ServerError("the HTTP server stopped", remedy="see the log; the service manager starts it again")
-
-    def _run(self) -> None:
-        self._server.run(sockets=[self._listener])
-
-
-def _listen(options: ServerTable) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    try:
-        return socket.create_server((options.host, options.port), family=family, backlog=1024)
-    except OSError as error:
-        raise ServerError(
-            f"cannot listen on {options.host} port {options.port}: {error.strerror or error}",
-            remedy="stop what listens there, or change [server] in the configuration",
-        ) from error
 
 
 def _say_waiting(pid: str) -> None:

@@ -27,6 +27,8 @@ _DATE_AND_TIME = (
 )
 _IN_LINE = re.compile(r"(?<!\d)" + _DATE_AND_TIME + r"(?!\d)", re.ASCII)
 
+_NAME_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)", re.ASCII)
+
 _ZONES = {"CST": 8 * 3600, "BJT": 8 * 3600, "HKT": 8 * 3600, "GMT": 0, "UTC": 0, "Z": 0}
 _DEFAULTS = (datetime(2001, 1, 1, 0, 0, 0), datetime(2004, 12, 31, 23, 59, 58))  # noqa: DTZ001
 _YEARS = range(1900, 10000)
@@ -52,6 +54,16 @@ def find_moment(line: str) -> str | None:
     """The part of a line of text that is a date, with or without a time of day."""
     match = _IN_LINE.search(line)
     return match.group(0) if match else None
+
+
+def day_of_name(name: str) -> date | None:
+    """The first day written in a file name."""
+    for match in _NAME_DAY.finditer(name):
+        try:
+            return date(*map(int, match.groups()))
+        except ValueError:
+            continue
+    return None
 
 
 def moment_of_day(day: date, zone: tzinfo) -> Moment:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.errors import Interrupted, SourceError
-from feedsync.load import Loaded, Refusal, Task, load_all, relax_collector
+from feedsync.load import Loaded, Refusal, Task, load_all
 from feedsync.model import Arrival, Origin, Outcome
 from feedsync.parse import key_from_user
 from feedsync.plan import decide
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, Found, Stat, look, printable, scan
 from feedsync.store import FileRow, Reader, Store, Writer
+from feedsync.workers import Workers, relax_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,12 +68,13 @@ def run(
     now: datetime | None = None,
     progress: Progress | None = None,
     waiting: Callable[[str], None] | None = None,
+    workers: Workers | None = None,
 ) -> SyncReport:
     """One pass over the sources: ingest, then publish what changed.
 
     `now` is the arrival of everything new in it (the clock unless given). `waiting` is told the pid of
-    another process whose pass has to end first. Raises StoreError, OutputError, LockError; whatever
-    concerns one document or one source only is in the report.
+    another process whose pass has to end first. `workers` may be on their way already. Raises StoreError,
+    OutputError, LockError; whatever concerns one document or one source only is in the report.
     """
     started = time.monotonic()
     relax_collector()
@@ -82,7 +84,8 @@ def run(
         if not request.dry_run:
             stack.enter_context(store.lock(waiting))
         now = now or datetime.now(UTC)
-        ingest = _Ingest(store, ZoneInfo(publisher.presentation.site.timezone), request, now, progress, stack)
+        workers = workers or stack.enter_context(Workers("feedsync.load"))
+        ingest = _Ingest(store, ZoneInfo(publisher.presentation.site.timezone), request, now, progress, workers, stack)
         if not request.dry_run:
             _recover(store, publisher)
         for source in sources:
@@ -126,6 +129,7 @@ class _Ingest:
         request: Request,
         now: datetime,
         progress: Progress,
+        workers: Workers,
         stack: ExitStack,
     ) -> None:
         self._store = store
@@ -133,6 +137,7 @@ class _Ingest:
         self._request = request
         self._now = now
         self._progress = progress
+        self._workers = workers
         self._stack = stack
         self._shared: Writer | None = None
         self._keys = {code: key_from_user(code) for code in request.codes}
@@ -271,8 +276,8 @@ class _Ingest:
             after = rows[-1].path
 
     def _load(self, source: FileSource, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
-        force = self._request.full or bool(self._request.codes)
-        return load_all(source, self._zone, tasks, force=force, patient=self._request.paths is not None)
+        force, patient = self._request.full or bool(self._request.codes), self._request.paths is not None
+        return load_all(source, self._zone, tasks, self._workers, force=force, patient=patient)
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []

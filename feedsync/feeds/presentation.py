@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from feedsync import __version__
 from feedsync.feeds.window import Window
-from feedsync.model import Site
+
+if TYPE_CHECKING:
+    from feedsync.model import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def resync_command(
     _check_codes(codes)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers("feedsync.load"))
-        if full or not loaded.output.exists():
+        if full or not (loaded.output / "all.atom").exists():  # everything will be read
             _start_early(workers, chosen)
         from feedsync.sync import Request, run
 

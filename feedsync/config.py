@@ -16,10 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from feedsync.errors import ConfigError
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
 from feedsync.kinds import KINDS, FetchTable
 from feedsync.model import Site
-from feedsync.publish import Presentation
 from feedsync.sources import Source
 
 VARIABLE = "FEEDSYNC_CONFIG"

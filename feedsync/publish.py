@@ -10,15 +10,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import (
     FORMATS,
     CategoryLine,
     Feed,
-    Window,
     draw_article,
     draw_category,
     draw_entry,
@@ -34,7 +30,8 @@ from feedsync.store import ALL, CATEGORY, Term
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from feedsync.model import Known, Place, Site
+    from feedsync.feeds import Presentation
+    from feedsync.model import Known, Place
     from feedsync.outputs import Tree
     from feedsync.store import Reader, Store
 
@@ -45,21 +42,6 @@ _LAST_ID = 2**63 - 1
 _EXTENSIONS = (*(format.extension for format in FORMATS), "html")
 _NOTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """All options that take part in published bytes."""
-
-    site: Site
-    window: Window = field(default_factory=Window)
-    labels: dict[str, str] = field(default_factory=dict)
-    pages: bool = True
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} " + msgspec.json.encode(self, order="sorted").decode()
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.ingest import Ingest, Progress, Request, stop_if_asked
-from feedsync.load import relax_collector
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, is_fetched
 from feedsync.walk import Walker
+from feedsync.workers import Workers, relax_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,14 +45,17 @@ def run(
     now: datetime | None = None,
     progress: Progress | None = None,
     waiting: Callable[[str], None] | None = None,
+    workers: Workers | None = None,
 ) -> SyncReport:
     """One pass over the sources: ingest, then publish what changed.
 
     `now` is the arrival of everything new in it (the clock unless given). `waiting` is told the pid of
-    another process whose pass has to end first. Raises StoreError, OutputError, LockError; whatever
-    concerns one document or one source only is in the report.
+    another process whose pass has to end first. `workers` may be on their way already. Raises StoreError,
+    OutputError, LockError; whatever concerns one document or one source only is in the report.
     """
-    return _Run(store, publisher, request, now, progress or Progress(), waiting).over(sources)
+    with ExitStack() as stack:
+        workers = workers or stack.enter_context(Workers("feedsync.load"))
+        return _Run(store, publisher, request, now, progress or Progress(), waiting, workers).over(sources)
 
 
 class _Run:
@@ -66,6 +69,7 @@ class _Run:
         now: datetime | None,
         progress: Progress,
         waiting: Callable[[str], None] | None,
+        workers: Workers,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -75,6 +79,7 @@ class _Run:
         self._waiting = _others(waiting) if waiting else None
         self._report = SyncReport(dry_run=request.dry_run)
         self._drawn = False
+        self._workers = workers
 
     def over(self, sources: Sequence[Source]) -> SyncReport:
         started = time.monotonic()
@@ -116,7 +121,7 @@ class _Run:
         return ingest
 
     def _walk(self, sources: Sequence[FileSource], ingest: Ingest) -> None:
-        walker = Walker(ingest)
+        walker = Walker(ingest, self._workers)
         for source in sources:
             walker.walk(source, self._report.sources[source.name])
         self._report.busy = {name: frozenset(paths) for name, paths in walker.busy.items()}

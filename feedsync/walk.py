@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from feedsync.ingest import Ingest
     from feedsync.report import SourceReport
+    from feedsync.workers import Workers
 
 log = logging.getLogger("feedsync.sync")
 
@@ -36,8 +37,9 @@ _ROWS = 5000
 class Walker:
     """Walks folders for one run."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, workers: Workers) -> None:
         self._ingest = ingest
+        self._workers = workers
         self._request = ingest.request
         self.busy: dict[str, set[bytes]] = defaultdict(set)
         """Files that are being written, by source: worth another look soon."""
@@ -147,7 +149,9 @@ class Walker:
 
     def _load(self, walk: _Walk, tasks: Iterator[Task]) -> Iterator[list[Loaded]]:
         force, patient = self._request.full or bool(self._request.codes), self._request.paths is not None
-        return load_all(walk.source, self._ingest.zone, tasks, walk.patience, force=force, patient=patient)
+        return load_all(
+            walk.source, self._ingest.zone, tasks, walk.patience, self._workers, force=force, patient=patient
+        )
 
     def _store_batch(self, walk: _Walk, batch: list[Loaded]) -> None:
         rows: list[FileRow] = []

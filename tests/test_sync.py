@@ -14,7 +14,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsync import load, publish, sync
+from feedsync import load, publish, walk
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Tree

@@ -15,6 +15,7 @@ _FAULTS = 10
 if TYPE_CHECKING:
     from feedsync.config import Config
     from feedsync.report import SyncReport
+    from feedsync.workers import Workers
 
 
 @click.command("run")
@@ -64,12 +65,17 @@ def resync_command(
     """
     from contextlib import ExitStack
 
-    from feedsync.sync import Request, run
+    from feedsync.workers import Workers
 
     loaded = load(option)
     chosen = _choose(loaded, sources)
     _check_codes(codes)
     with ExitStack() as stack:
+        workers = stack.enter_context(Workers("feedsync.load"))
+        if full or not (loaded.output / "all.atom").exists():  # everything will be read
+            _start_early(workers, chosen)
+        from feedsync.sync import Request, run
+
         store = _open_for_pass(loaded, stack, dry_run=dry_run)
         progress = stack.enter_context(progress_bar())
         report = run(
@@ -79,6 +85,7 @@ def resync_command(
             Request(full=full, dry_run=dry_run, codes=codes),
             progress=progress,
             waiting=say_waiting,
+            workers=workers,
         )
     if as_json:
         print_json(report.to_json())
@@ -128,6 +135,15 @@ def _check_codes(codes: tuple[str, ...]) -> None:
     for code in codes:
         if key_from_user(code) is None:
             raise UsageError(f"{code!r} is not an infoCode", remedy="write it as NW202112222222765281")
+
+
+def _start_early(workers: Workers, sources: list[Any]) -> None:
+    """Start worker processes when everything has to be read: they come up while this process still imports."""
+    from feedsync.load import is_much
+    from feedsync.sources import FileSource
+
+    if any(isinstance(source, FileSource) and is_much(source) for source in sources):
+        workers.start()
 
 
 def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:

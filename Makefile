@@ -1,6 +1,7 @@
 # make run      set everything up, ingest seeds/, publish, serve on http://127.0.0.1:8080
 # make test     set everything up, run the tests
 # make check    format, lint, types, layers, tests with coverage
+# make crash    kill it at every moment and look at what is left (ten minutes at most)
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make lock     resolve the dependencies anew
 #
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test crash check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -22,6 +23,9 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+crash: $(READY)
+	$(BIN)/python -m tests.crash
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -104,8 +104,9 @@ class Publisher:
         return report
 
     def behind(self, reader: Reader) -> bool:
-        """Whether the store holds changes that were not published."""
-        return any(term.due for term in reader.terms(ALL, CATEGORY))
+        """Whether the store holds changes that were not published, or nothing, which shows no marks."""
+        terms = reader.terms(ALL, CATEGORY)
+        return not terms or any(term.due for term in terms)
 
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""

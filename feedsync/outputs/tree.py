@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
@@ -23,6 +24,8 @@ _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
 _NEXT_SECOND_NS = 1_000_000_000
+_OUTDATED_BY_S = 2
+"""A file may be dated up to a second into the future; see `_outdate`."""
 
 
 class Tree:
@@ -56,9 +59,10 @@ class Tree:
         for folder, _, files in os.walk(self.root):
             for name in files:
                 match = _TEMPORARY.fullmatch(name)
-                if match and not _alive(int(match.group(1))):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
+                        os.unlink(path)
                         swept += 1
         return swept
 
@@ -82,6 +86,8 @@ class Batch:
         try:
             old = _same_size(target, len(content))
             if old is not None and target.read_bytes() == content:
+                # It may have been renamed by a process that was killed before it made that durable.
+                self._folders.add(target.parent)
                 return False
             if target.parent not in self._folders:
                 self._make_folder(target.parent)
@@ -195,7 +201,8 @@ def _syncfs(root: Path) -> bool:
         os.close(descriptor)
 
 
-def _alive(pid: int) -> bool:
+def _writing(pid: int, modified_s: float) -> bool:
+    """Whether a process lives that may have written a file then: ids come again, after a restart above all."""
     if pid == os.getpid():
         return False
     try:
@@ -203,8 +210,14 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/uptime", "rb") as uptime:
+            started = int(stat.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+            age_s = float(uptime.read().split()[0]) - started
+    except (OSError, ValueError, IndexError):
         return True
-    return True
+    return time.time() - modified_s < age_s + _OUTDATED_BY_S
 
 
 def _unusable(path: Path, error: OSError) -> OutputError:

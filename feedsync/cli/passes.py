@@ -101,7 +101,11 @@ def publish_command(option: str | None, check: bool) -> int:
         for path in different:
             click.echo(path)
         return 1 if different else 0
-    with Store.open(loaded.store_url, say_waiting) as store, store.lock(say_waiting), progress_bar() as progress:
+    with (
+        Store.open(loaded.store_url, say_waiting, one_pass=True) as store,
+        store.lock(say_waiting),
+        progress_bar() as progress,
+    ):
         publisher.tree.sweep()
         report = publisher.publish(store, everything=True, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
@@ -130,7 +134,7 @@ def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:
 
     if dry_run and not Store.exists(loaded.store_url):
         return stack.enter_context(Store.scratch())
-    return stack.enter_context(Store.open(loaded.store_url, say_waiting))
+    return stack.enter_context(Store.open(loaded.store_url, say_waiting, one_pass=True))
 
 
 def _print_report(report: SyncReport) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from feedsync.errors import StoreError
+from feedsync.errors import LockError, StoreError
 from feedsync.store import database
 from feedsync.store.lock import exclusive
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
@@ -36,24 +36,30 @@ __all__ = [
 LOCK_TIMEOUT_S = 600.0
 """How long a pass waits for another process's pass."""
 
+_CLOSE_TIMEOUT_S = 10.0
+
 
 class Store:
     """The database, opened for reading, or for reading and writing. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
+    def __init__(self, path: Path, *, writable: bool, one_pass: bool = False) -> None:
         self.path = path
         self._writable = writable
+        self._one_pass = one_pass
         self._engine = database.open_engine(path, writable=writable)
 
     @classmethod
-    def open(cls, url: str, waiting: Callable[[str], None] | None = None) -> Self:
-        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError, LockError."""
+    def open(cls, url: str, waiting: Callable[[str], None] | None = None, *, one_pass: bool = False) -> Self:
+        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError, LockError.
+
+        With `one_pass`, its connections are closed at the end of each pass rather than kept for the next.
+        """
         path = database.path_of(url)
         with _explained(path):
             if database.inspect(path) != database.SCHEMA:
                 with exclusive(cls.lock_path(path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
                     database.prepare(path)
-        return cls(path, writable=True)
+        return cls(path, writable=True, one_pass=one_pass)
 
     @classmethod
     def open_readonly(cls, url: str) -> Self:
@@ -90,7 +96,11 @@ class Store:
     def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """The right to run a pass: one process at a time."""
         with exclusive(self.lock_path(self.path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
-            yield
+            try:
+                yield
+            finally:
+                if self._one_pass:
+                    self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -109,7 +119,18 @@ class Store:
                 transaction.rollback()
 
     def close(self) -> None:
-        self._engine.dispose()
+        """Close all connections; the last one moves what is in the log into the database, so under the lock, too.
+
+        SQLite before 3.51.3 may corrupt a database when one process moves the log while another commits.
+        """
+        if not self._writable or self._one_pass:
+            self._engine.dispose()
+            return
+        with ExitStack() as stack:
+            # Whoever holds it for long has connections open, and then closing ours moves nothing.
+            with suppress(LockError):
+                stack.enter_context(exclusive(self.lock_path(self.path), timeout_s=_CLOSE_TIMEOUT_S))
+            self._engine.dispose()
 
     def __enter__(self) -> Self:
         return self

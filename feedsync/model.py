@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 KEY_DIGITS = 18
 """An infoCode is `NW` and this many digits: YYYYMMDD and a ten-digit running counter."""
 
+KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|t-[0-9a-f]{15}"
+"""Every key, of whatever kind; see `parse.identity`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

@@ -11,11 +11,11 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from feedsync.errors import Interrupted, SourceError
+from feedsync.errors import ClockError, Interrupted, SourceError
 from feedsync.load import Loaded, Refusal, Task, load_all, relax_collector
 from feedsync.model import Arrival, Origin, Outcome
 from feedsync.parse import key_from_user
@@ -35,6 +35,12 @@ _STORE_BATCH = 500
 """Documents to a transaction: each costs a sync of the disk."""
 
 _ROWS = 5000
+
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+"""A clock that says less has lost its battery."""
+
+_SET_BACK = timedelta(days=1)
+"""By so much a clock is set back by mistake (a zone, summer time); by more when it had been wrong before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def run(
     """One pass over the sources: ingest, then publish what changed.
 
     `now` is the arrival of everything new in it (the clock unless given). `waiting` is told the pid of
-    another process whose pass has to end first. Raises StoreError, OutputError, LockError; whatever
+    another process whose pass has to end first. Raises StoreError, OutputError, LockError, ClockError; whatever
     concerns one document or one source only is in the report.
     """
     started = time.monotonic()
@@ -81,7 +87,8 @@ def run(
     with ExitStack() as stack:
         if not request.dry_run:
             stack.enter_context(store.lock(waiting))
-        now = now or datetime.now(UTC)
+        with store.reading() as reader:
+            now = now or _arrival(reader, datetime.now(UTC))
         ingest = _Ingest(store, ZoneInfo(publisher.presentation.site.timezone), request, now, progress, stack)
         if not request.dry_run:
             _recover(store, publisher)
@@ -101,6 +108,29 @@ def run(
             report.feeds = publisher.publish(store, everything=request.full, progress=step)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _arrival(reader: Reader, clock: datetime) -> datetime:
+    """The arrival of what is new in this pass: the clock's time; when that was set back a little, after the newest.
+
+    Raises ClockError when the clock cannot be right: an arrival stays for ever, and no article is shown as published
+    after it.
+    """
+    if clock < _EARLIEST:
+        raise ClockError(
+            f"the clock says {clock:%Y-%m-%d}, which cannot be; nothing was read",
+            remedy="set it (`timedatectl`); the next pass makes up for this one",
+        )
+    newest = reader.newest_arrival()
+    if newest is None or clock > newest:
+        return clock
+    if newest - clock <= _SET_BACK:
+        return newest + timedelta(microseconds=1)
+    log.warning(
+        "clock far behind the newest arrival",
+        extra={"fields": {"clock": clock.isoformat(), "newest": newest.isoformat()}},
+    )
+    return clock
 
 
 def _stop_if_asked(request: Request) -> None:

@@ -80,6 +80,14 @@ def test_sweeping_is_not_deceived_by_a_process_id_that_came_again(tmp_path: Path
         later.communicate(b"\n")
 
 
+def test_a_dead_process_nobody_has_waited_for_writes_nothing(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".a.atom.{zombie.pid}.tmp").write_bytes(b"x")
+    assert Tree(tmp_path).sweep() == 1
+    zombie.wait()
+
+
 def synced(folder: Path, *puts: str) -> list[str]:
     """The names that batches, each of one line, make durable."""
     script = (

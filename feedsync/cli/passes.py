@@ -83,8 +83,9 @@ def resync_command(
 
 @click.command("publish")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the tree differs from the store.")
+@click.option("--force", is_flag=True, help="Drop what is published and unknown to the store.")
 @click.pass_obj
-def publish_command(option: str | None, check: bool) -> int:
+def publish_command(option: str | None, check: bool, force: bool) -> int:
     """Draw everything from the store alone.
 
     \b
@@ -107,7 +108,7 @@ def publish_command(option: str | None, check: bool) -> int:
         progress_bar() as progress,
     ):
         publisher.tree.sweep()
-        report = publisher.publish(store, everything=True, progress=progress.step)
+        report = publisher.publish(store, everything=True, force=force, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
     return 0
 

@@ -23,6 +23,7 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
+_PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
 _NEXT_SECOND_NS = 1_000_000_000
 _OUTDATED_BY_S = 2
 """A file may be dated up to a second into the future; see `_outdate`."""
@@ -144,6 +145,7 @@ class Batch:
             probe = probe.parent
         folder.mkdir(parents=True, exist_ok=True)
         for new in made:
+            new.chmod(_PUBLIC_FOLDER)
             _fsync(new.parent)
         self._folders.add(folder)
 
@@ -156,6 +158,7 @@ class Batch:
 def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
+        os.fchmod(descriptor, _PUBLIC)  # whatever the umask: another program may be the one that serves it
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -213,10 +216,12 @@ def _writing(pid: int, modified_s: float) -> bool:
         pass
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/uptime", "rb") as uptime:
-            started = int(stat.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-            age_s = float(uptime.read().split()[0]) - started
+            fields = stat.read().rpartition(b")")[2].split()
+            age_s = float(uptime.read().split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return True
+    if fields[0] in (b"Z", b"X"):  # dead, and its parent has not asked for its exit code
+        return False
     return time.time() - modified_s < age_s + _OUTDATED_BY_S
 
 

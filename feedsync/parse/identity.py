@@ -14,6 +14,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 
 from feedsync.errors import Refused
+from feedsync.model import KEY_PATTERN
 from feedsync.text import digest, normalise
 
 _DIGITS = re.compile(r"(?<![0-9])([0-9]{18})(?![0-9])")
@@ -23,7 +24,7 @@ _IN_URL = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KEY = re.compile(r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|t-[0-9a-f]{15}")
+_KEY = re.compile(KEY_PATTERN)
 
 
 def key_of_code(code: str) -> str | None:

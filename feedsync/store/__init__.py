@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
@@ -47,6 +47,7 @@ class Store:
         self._writable = writable
         self._one_pass = one_pass
         self._engine = database.open_engine(path, writable=writable)
+        self._identity = _identity(path)
 
     @classmethod
     def open(cls, url: str, waiting: Callable[[str], None] | None = None, *, one_pass: bool = False) -> Self:
@@ -97,6 +98,7 @@ class Store:
         """The right to run a pass: one process at a time."""
         with exclusive(self.lock_path(self.path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
             try:
+                self._recognise()
                 yield
             finally:
                 if self._one_pass:
@@ -117,6 +119,25 @@ class Store:
             yield Writer(connection)
             if discard:
                 transaction.rollback()
+
+    def _recognise(self) -> None:
+        """Open anew what was replaced since the last pass: what is written to the former file is lost."""
+        found = _identity(self.path)
+        if found == self._identity:
+            return
+        self._engine.dispose()
+        if found is None:
+            raise StoreError(
+                f"the database {self.path} is gone; the feeds stay as they are",
+                remedy="put it back, or `feedsync restore` a copy; a restart builds it anew from the sources",
+            )
+        with _explained(self.path):
+            version = database.inspect(self.path)
+        if version != database.SCHEMA:
+            raise StoreError(
+                f"the database {self.path} was replaced by one of schema {version}", remedy="restart feedsync"
+            )
+        self._identity = found
 
     def close(self) -> None:
         """Close all connections; the last one moves what is in the log into the database, so under the lock, too.
@@ -139,21 +160,19 @@ class Store:
         self.close()
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands under a name now; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn the driver's errors into ones that say what to do."""
     try:
         yield
-    except OperationalError as error:
-        reason = str(error.orig)
-        remedy = "check the disk and the file's permissions"
-        if "locked" in reason:
-            remedy = "another program holds it; stop that, or wait"
-        elif "full" in reason:
-            remedy = "free disk space; nothing was lost"
-        raise StoreError(f"the database {path} cannot be used: {reason}", remedy=remedy) from error
     except DBAPIError as error:
-        raise StoreError(
-            f"the database {path} cannot be used: {error.orig}",
-            remedy="move it away and run `feedsync resync` to build it anew, or restore a copy",
-        ) from error
+        raise database.unusable(path, error.orig or error) from error

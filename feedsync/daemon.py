@@ -63,7 +63,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         signal.signal(number, lambda number, _frame: signals.put(number))
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(config.store_url))
-        stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
+        stack.enter_context(exclusive(Store.daemon_lock_path(store.path), timeout_s=0))
         listener = stack.enter_context(contextlib.closing(_listen(config.server)))
         server = stack.enter_context(_HttpServer(Application(config.output), listener))
         _catch_up(config, store)

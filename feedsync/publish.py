@@ -119,6 +119,16 @@ class Publisher:
         terms = reader.terms(ALL, CATEGORY)
         return not terms or any(term.due for term in terms)
 
+    def glance(self, reader: Reader) -> list[str]:
+        """Feeds that are due, missing or, of `all.atom`, different: what shows without drawing everything."""
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        path = {t.id: names.ALL_ATOM if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
+        wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
+        for name, content in self._feed_files(reader, [term for term in terms if term.scheme == ALL]):
+            if self.tree.read(name) != content:
+                wrong.add(name)
+        return sorted(wrong)
+
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""
         report = PublishReport()

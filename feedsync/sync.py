@@ -36,7 +36,7 @@ _STORE_BATCH = 500
 
 _ROWS = 5000
 
-_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 """A clock that says less has lost its battery."""
 
 _SET_BACK = timedelta(days=1)
@@ -116,7 +116,7 @@ def _arrival(reader: Reader, clock: datetime) -> datetime:
     Raises ClockError when the clock cannot be right: an arrival stays for ever, and no article is shown as published
     after it.
     """
-    if clock < _EARLIEST:
+    if clock < EARLIEST:
         raise ClockError(
             f"the clock says {clock:%Y-%m-%d}, which cannot be; nothing was read",
             remedy="set it (`timedatectl`); the next pass makes up for this one",

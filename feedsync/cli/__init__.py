@@ -11,6 +11,7 @@ import sys
 import click
 
 from feedsync import __version__
+from feedsync.cli.care import backup_command, doctor_command, restore_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
 from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
@@ -47,6 +48,9 @@ for _command in (
     quarantine_command,
     show_command,
     check_config_command,
+    doctor_command,
+    backup_command,
+    restore_command,
 ):
     command.add_command(_command)
 

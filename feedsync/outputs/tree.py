@@ -57,15 +57,24 @@ class Tree:
     def sweep(self) -> int:
         """Remove temporary files left by processes that are gone; how many there were."""
         swept = 0
+        for path in self._left():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+                swept += 1
+        return swept
+
+    def leftovers(self) -> int:
+        """How many temporary files `sweep` would remove."""
+        return sum(1 for _ in self._left())
+
+    def _left(self) -> Iterator[str]:
         for folder, _, files in os.walk(self.root):
             for name in files:
                 match = _TEMPORARY.fullmatch(name)
                 path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
                     if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
-                        os.unlink(path)
-                        swept += 1
-        return swept
+                        yield path
 
     def batch(self) -> Batch:
         """A set of files to put in place together."""

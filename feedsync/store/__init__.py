@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
 from feedsync.store.lock import exclusive
+from feedsync.store.lock import holder as lock_holder
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
@@ -31,6 +32,7 @@ __all__ = [
     "Term",
     "Writer",
     "exclusive",
+    "lock_holder",
 ]
 
 LOCK_TIMEOUT_S = 600.0
@@ -92,6 +94,15 @@ class Store:
     @staticmethod
     def lock_path(path: Path) -> Path:
         return path.with_name(path.name + ".lock")
+
+    @staticmethod
+    def daemon_lock_path(path: Path) -> Path:
+        return path.with_name(path.name + ".daemon.lock")
+
+    def forget_publishing(self) -> None:
+        """Make every feed and page due."""
+        with self.lock(), self.writing() as writer:
+            writer.mark_all()
 
     @contextmanager
     def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:

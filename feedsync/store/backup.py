@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ def put_back(copied: Path, target: Path) -> Path | None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         copy(copied, incoming)
+        _give(incoming, target)
         aside = _set_aside(target)
         incoming.replace(target)
         fsync_path(target.parent)
@@ -100,6 +102,15 @@ def put_back(copied: Path, target: Path) -> Path | None:
     finally:
         incoming.unlink(missing_ok=True)
     return aside
+
+
+def _give(incoming: Path, target: Path) -> None:
+    """Let the restored file belong to whom the former one belonged, or its folder: a restore by root is not for root."""
+    former = target if target.exists() else target.parent
+    owner = former.stat()
+    incoming.chmod(stat.S_IMODE(owner.st_mode) & 0o666)
+    if os.geteuid() == 0:
+        os.chown(incoming, owner.st_uid, owner.st_gid)
 
 
 def _set_aside(target: Path) -> Path | None:

@@ -170,6 +170,60 @@ def at_every_call(
     return points, problems
 
 
+FAILURES = (
+    ("fdatasync", "EIO"),
+    ("fsync", "EIO"),
+    ("syncfs", "EIO"),
+    ("pwrite64", "ENOSPC"),
+    ("pwrite64", "EIO"),
+    ("write", "ENOSPC"),
+    ("rename", "EIO"),
+    ("mkdir", "ENOSPC"),
+    ("ftruncate", "EIO"),
+    ("openat", "EMFILE"),
+    ("openat", "EIO"),
+)
+"""Calls, and how the machine may refuse them."""
+
+
+def at_every_failure(
+    folder: Path,
+    seed: int,
+    failures: tuple[tuple[str, str], ...] = FAILURES,
+    *,
+    step: int = 1,
+    say: Callable[[str], None] = lambda _text: None,
+) -> tuple[int, list[str]]:
+    """Let every step-th call fail once: how many did, and the problems. The pass may end in an error, never in a loss."""
+    problems: list[str] = []
+    points = 0
+    with Forge() as forge:
+        template = Site(folder / "template", seed)
+        template.arrive(4)
+        forge.run(template)
+        template.arrive()
+        counts = _counted(forge, template, folder / "counted", tuple({name for name, _ in failures}))
+        for name, errno in failures:
+            for when in range(1, counts[name] + 1, step):
+                points += 1
+                site = _copied(template, folder / f"failure-{name}-{errno}-{when}")
+                with _told(site, problems, f"{name} {when} fails with {errno} (seed {seed})"):
+                    present = set(site.present)
+                    inject = ["-e", f"trace={name}", "-e", f"inject={name}:error={errno}:when={when}"]
+                    code = _strace(forge, site, [*inject, "-o", os.devnull])
+                    said = (site.folder / "out.err").read_text(encoding="utf-8")
+                    if code not in (0, 1, 3) or "Traceback" in said:
+                        site.problems.append(f"it ended with {code}: {_end(said)}")
+                    if code == 3 and not re.search(r"^feedsync: .+ \(.+\)$", said, re.MULTILINE):
+                        site.problems.append(f"it failed without a remedy: {_end(said)}")
+                    site.acknowledge(present if code in (0, 3) else set())
+                    site.look()
+                    forge.recover(site)
+                shutil.rmtree(site.folder)
+            say(f"{name} fails with {errno}: {len(problems)} problems")
+    return points, problems
+
+
 def _strace(forge: Forge, site: Site, options: list[str]) -> int:
     """A pass under strace with these options; its exit code."""
     pid = forge.start(site, RESYNC, traced=True)
@@ -177,16 +231,16 @@ def _strace(forge: Forge, site: Site, options: list[str]) -> int:
     return forge.wait(pid)
 
 
-def _counted(forge: Forge, template: Site, folder: Path) -> dict[str, int]:
+def _counted(forge: Forge, template: Site, folder: Path, calls: tuple[str, ...] = CALLS) -> dict[str, int]:
     """How often a pass makes each call."""
     site = _copied(template, folder)
     log = site.folder / "trace"
-    code = _strace(forge, site, ["-e", "trace=" + ",".join(CALLS), "-o", str(log)])
+    code = _strace(forge, site, ["-e", "trace=" + ",".join(calls), "-o", str(log)])
     if code:
         raise RuntimeError((site.folder / "out.err").read_text(encoding="utf-8"))
     lines = log.read_text(encoding="utf-8", errors="replace")
     shutil.rmtree(folder)
-    return {name: len(re.findall(rf"^\d+ +{name}\(", lines, re.MULTILINE)) for name in CALLS}
+    return {name: len(re.findall(rf"^\d+ +{name}\(", lines, re.MULTILINE)) for name in calls}
 
 
 def _copied(template: Site, folder: Path) -> Site:

@@ -247,7 +247,7 @@ class _Ingest:
             if row is not None and row.path == found.path:
                 known, row = row, next(rows, None)
             if found.refused:
-                walk.refuse(found.location, Refusal.of(found.refused))
+                walk.refuse(found.location, Refusal.of(found.refused), found.path if known else None)
             elif known and not request.full and _same(known, found):
                 walk.count_unchanged(found.location)
             else:
@@ -263,7 +263,7 @@ class _Ingest:
             if found is None:
                 continue
             if found.refused:
-                walk.refuse(found.location, Refusal.of(found.refused))
+                walk.refuse(found.location, Refusal.of(found.refused), path)
                 continue
             with self._reading() as reader:
                 row = reader.file_row(walk.source_id, path)
@@ -321,7 +321,7 @@ class _Ingest:
                     self.busy[walk.source.name].add(loaded.path)
                 log.info("unfinished", extra={"fields": {"source": walk.source.name, "file": location}})
             elif loaded.refused:
-                walk.refuse(location, loaded.refused)
+                walk.refuse(location, loaded.refused, None if loaded.stat else loaded.path)
             elif loaded.parsed:
                 walk.accept(location, loaded)
                 arrivals[loaded.parsed.article.key].append(Arrival(Origin(walk.source.name, location), loaded.parsed))
@@ -338,6 +338,7 @@ class _Ingest:
             changes = [decide(known.get(key), arrived, defaults, self._now) for key, arrived in arrivals.items()]
             writer.apply(changes, self._now)
             writer.put_files(walk.source_id, rows)
+            writer.forget_files(walk.source_id, walk.take_unread())
             writer.refuse(walk.source_id, refusals, self._now)
         for change in changes:
             self._found_keys.add(change.after.article.key)
@@ -350,6 +351,7 @@ class _Ingest:
         healed = sorted(walk.accepted if walk.partial else walk.stale)
         if refusals or healed:
             with self._writing() as writer:
+                writer.forget_files(walk.source_id, walk.take_unread())
                 writer.refuse(walk.source_id, refusals, self._now)
                 writer.release(walk.source_id, healed)
         if walk.deserted:
@@ -384,6 +386,7 @@ class _Walk:
     known_before: bool = False
     partial: bool = False
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
+    _unread: list[bytes] = field(default_factory=list)
 
     @property
     def deserted(self) -> bool:
@@ -391,7 +394,8 @@ class _Walk:
         report = self.report
         return not (self.partial or report.new or report.revised or report.merged or report.unchanged or report.pending)
 
-    def refuse(self, location: str, refused: Refusal) -> None:
+    def refuse(self, location: str, refused: Refusal, unread: bytes | None = None) -> None:
+        """Count and remember a refusal. What was known of a file that cannot be read no longer holds (`unread`)."""
         self.report.quarantined += 1
         self.stale.discard(location)
         if self.quarantined.get(location) != (refused.code, refused.reason):
@@ -408,6 +412,8 @@ class _Walk:
                 },
             )
             self._refusals.append((location, refused.code, refused.reason, refused.remedy))
+            if unread is not None:
+                self._unread.append(unread)
 
     def accept(self, location: str, loaded: Loaded) -> None:
         if self.known_before and loaded.parsed:
@@ -424,6 +430,10 @@ class _Walk:
 
     def count(self, outcome: Outcome) -> None:
         setattr(self.report, outcome.value, getattr(self.report, outcome.value) + 1)
+
+    def take_unread(self) -> list[bytes]:
+        taken, self._unread = self._unread, []
+        return taken
 
     def take_refusals(self) -> list[tuple[str, str, str, str]]:
         taken, self._refusals = self._refusals, []

@@ -105,7 +105,7 @@ def put_back(copied: Path, target: Path) -> Path | None:
 
 
 def _give(incoming: Path, target: Path) -> None:
-    """Let the restored file belong to whom the former one belonged, or its folder: a restore by root is not for root."""
+    """Let the restored file belong to whom the former one (or its folder) belongs, whoever restores."""
     former = target if target.exists() else target.parent
     owner = former.stat()
     incoming.chmod(stat.S_IMODE(owner.st_mode) & 0o666)

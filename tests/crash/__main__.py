@@ -9,7 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.harness import at_every_call, at_every_change, at_random, beside_a_daemon
+from tests.crash.harness import (
+    at_every_call,
+    at_every_change,
+    at_every_failure,
+    at_random,
+    beside_a_busy_daemon,
+    beside_a_daemon,
+)
 from tests.crash.mutations import MUTATIONS
 
 
@@ -38,6 +45,9 @@ def main() -> int:
             looks, found = beside_a_daemon(folder, options.seed, options.rounds, options.mutation)
             problems += found
             say(f"{options.rounds} rounds beside a daemon, feeds read {looks} times: {len(found)} problems")
+            found = beside_a_busy_daemon(folder, options.seed, 50)
+            problems += found
+            say(f"50 times two passes beside a busy daemon: {len(found)} problems")
         if options.step:
             found = at_every_change(folder, options.seed, options.mutation)
             problems += found
@@ -45,6 +55,10 @@ def main() -> int:
             points, found = at_every_call(folder, options.seed, options.mutation, step=options.step, say=say)
             problems += found
             say(f"before {points} system calls: {len(found)} problems")
+        if options.step and not options.mutation:
+            points, found = at_every_failure(folder, options.seed, step=2 * options.step, say=say)
+            problems += found
+            say(f"{points} calls that failed: {len(found)} problems")
         if not options.mutation:
             for mutation in MUTATIONS:
                 found = at_every_change(folder, options.seed, mutation, enough=1)

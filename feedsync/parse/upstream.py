@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
     from feedsync.model import Parsed, Response
 
+MAX_TAGS = 200_000
+"""Some seconds' work; a feed of a thousand entries has twenty thousand."""
+
 _ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
+_PRESCAN = 10_000
+_ROOT = re.compile(r"<(?:\w+:)?(?:rss|feed|rdf|channel)[\s>]", re.IGNORECASE)
 _ENCODING = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
 _HTML = re.compile(r"\s*(?:<!--.{0,500}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _ENDS = ("</rss>", "</feed>", "</rdf:RDF>", "</channel>")
@@ -152,9 +157,13 @@ def _first_moment(dates: Iterable[str], zone: tzinfo) -> Moment | None:
 
 
 def _xml_feed(text: str, response: Response, zone: tzinfo) -> tuple[Attribution, str, Iterator[_Entry]]:
+    if not _ROOT.search(text[:_PRESCAN]):
+        raise _no_feed("it is XML, but no feed")
     if _ENTITY.search(text):
         raise _no_feed("it declares entities, which a feed never needs")
     check_depth(open_cdata(text))
+    if text.count("<") > MAX_TAGS:
+        raise Refused("too-deep", f"the feed has more than {MAX_TAGS} tags", remedy="ask for a shorter one")
     import feedparser  # a tenth of a second to load; only feeds need it
 
     # A stream of bytes: of anything else feedparser makes a file name or a URL, and opens it.

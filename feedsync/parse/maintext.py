@@ -34,7 +34,7 @@ _LAYOUT = frozenset({"div", "section", "article", "main", "td", "body"})
 _H1 = re.compile(r"<h1>[^<]{0,300}</h1>")
 _MIN_LINE = 4
 _MAX_LINE = 60
-_MAX_BESIDES = 1.5
+_MAX_BESIDES = 0.5
 
 _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
@@ -126,35 +126,57 @@ def find(page: HtmlElement, source: str, title: str) -> str:
     found = _extract(source)
     lines = {line for part in text_of(found).split("\n") if len(line := normalise(part)) >= _MIN_LINE}
     lines.discard(normalise(title))
-    container = _container(page, lines)
-    if container is None:
-        return _H1.sub("", found)
-    return _inner(container)
+    blocks = _blocks(page, lines)
+    told = [block for block in blocks if not _of_links(*block)]
+    if blocks and not told:
+        return ""  # an index
+    container = _container(told) if told else None
+    return _H1.sub("", found) if container is None else _inner(container)
 
 
-def _container(page: HtmlElement, lines: set[str]) -> HtmlElement | None:
-    """The smallest element around all blocks whose text is one of the lines; None when it holds much besides."""
+def _blocks(page: HtmlElement, lines: set[str]) -> list[tuple[HtmlElement, str]]:
+    """The innermost blocks whose text is one of the lines, with that text; else those that hold the longest line."""
     leaves = [
         (element, normalise(element.text_content()))
         for element in page.iter(*_LEAVES)
         if not any(child.tag in BLOCKS for child in element)
     ]
     longest = max(lines, key=len, default="")
-    blocks = [leaf for leaf, text in leaves if text in lines] or [leaf for leaf, text in leaves if longest in text]
-    if not blocks or not longest:
-        return None
-    shared = [blocks[0], *blocks[0].iterancestors()] if len(blocks) > 1 else list(blocks[0].iterancestors())[:1]
-    for block in blocks[1:]:
-        above = {block, *block.iterancestors()}
-        shared = [element for element in shared if element in above]
-    wanted = sum(map(len, lines))
-    for element in shared:
-        if element.tag in ("html", "body"):
-            return None
-        if len(normalise(element.text_content())) <= _MAX_BESIDES * wanted + _MAX_LINE:
+    return [leaf for leaf in leaves if leaf[1] in lines] or [leaf for leaf in leaves if longest and longest in leaf[1]]
+
+
+def _container(blocks: list[tuple[HtmlElement, str]]) -> HtmlElement | None:
+    """The element that holds these blocks and little besides; None when none does."""
+    # Where something far away was found too, what most of the text stands in.
+    weights: dict[HtmlElement, int] = {}
+    for element, text in blocks:
+        parent = element.getparent()
+        weights[parent] = weights.get(parent, 0) + len(text)
+    heaviest = max(weights, key=lambda element: weights[element])
+    wanted = sum(weights.values())
+    candidates = [_shared([element for element, _ in blocks])]
+    if 2 * weights[heaviest] >= wanted:
+        candidates.append(heaviest)
+    if len(blocks) == 1:
+        candidates.append(blocks[0][0])
+    for element in candidates:
+        besides = len(normalise(element.text_content())) - wanted
+        if element.tag not in ("html", "body") and besides <= _MAX_BESIDES * wanted + _MAX_LINE:
             return element
-        break
-    return blocks[0] if len(blocks) == 1 else None
+    return None
+
+
+def _of_links(block: HtmlElement, text: str) -> bool:
+    return 2 * sum(len(normalise(link.text_content())) for link in block.iter("a")) > len(text)
+
+
+def _shared(blocks: list[HtmlElement]) -> HtmlElement:
+    """The smallest element around all blocks, and around one its parent."""
+    around = list(blocks[0].iterancestors())
+    for block in blocks[1:]:
+        above = set(block.iterancestors())
+        around = [element for element in around if element in above]
+    return around[0]
 
 
 def _inner(element: HtmlElement) -> str:
@@ -162,7 +184,8 @@ def _inner(element: HtmlElement) -> str:
     html: str = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
     if element.tag not in _LAYOUT:
         return html
-    return html[html.index(">") + 1 : html.rindex("<")]
+    inner = html[html.index(">") + 1 : html.rindex("<")]
+    return inner if any(child.tag in BLOCKS for child in element.iterdescendants()) else f"<p>{inner}</p>"
 
 
 def _extract(page: str) -> str:
@@ -187,11 +210,11 @@ def _extract(page: str) -> str:
 
 @lru_cache(maxsize=1)
 def _settings() -> ConfigParser:
-    """trafilatura's, but for Chinese: a flash is whole in thirty characters, not in two hundred and fifty."""
+    """trafilatura's, but for Chinese: a flash is whole in twenty characters, not in two hundred and fifty."""
     from trafilatura.settings import use_config
 
     settings = use_config()
-    settings.set("DEFAULT", "MIN_EXTRACTED_SIZE", "30")
+    settings.set("DEFAULT", "MIN_EXTRACTED_SIZE", "20")
     settings.set("DEFAULT", "MIN_OUTPUT_SIZE", "1")
     return settings
 

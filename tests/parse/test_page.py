@@ -163,7 +163,7 @@ def test_the_outlet_is_the_named_source_before_the_site() -> None:
 
 def test_a_selector_says_where_the_text_is() -> None:
     text = story(PUBLISHED, "<div class='x'><p>甲。</p><div class='x'>乙。</div></div><div class='x'>丙。</div>")
-    assert page(text, selector=".x").html == "<p>甲。</p><div>乙。</div>丙。"
+    assert page(text, selector=".x").html == "<p>甲。</p><div>乙。</div><p>丙。</p>"
     assert (
         page(text, selector="div.c > p:first-child").html == "<p>沧屿港三期扩建工程在江澜开工，计划投资四十亿元。</p>"
     )

@@ -14,7 +14,7 @@ from feedsync.model import Article, Category, Change, Known, Moment, Outcome, un
 from feedsync.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from feedsync.model import Arrival, Attribution, Origin
@@ -82,7 +82,7 @@ def same_meaning(one: Article, other: Article) -> bool:
     return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(other.title.text)
 
 
-def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str, str], now: datetime) -> Change:
+def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: Mapping[str, str], now: datetime) -> Change:
     """What becomes of one article when these documents arrive.
 
     `defaults` maps a source to its default category. `now` is the time of the run: the arrival of a new

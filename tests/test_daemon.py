@@ -25,12 +25,12 @@ CODE = "202503142600000001"
 class Daemon:
     """A running `feedsync run`, with what it told systemd and its log."""
 
-    def __init__(self, shell: Shell, folder: Path) -> None:
+    def __init__(self, shell: Shell, folder: Path, config: str = CONFIG, **env: str) -> None:
         self.shell = shell
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        shell.configure(CONFIG + f"[server]\nport = {self.port}\n")
+        shell.configure(config + f"[server]\nport = {self.port}\n")
         self.told: list[str] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(f"\0feedsync-test-{os.getpid()}-{self.port}")
@@ -41,7 +41,7 @@ class Daemon:
                 [sys.executable, "-m", "feedsync", "run"],
                 cwd=shell.folder,
                 stderr=log,
-                env=os.environ | {"NOTIFY_SOCKET": f"@feedsync-test-{os.getpid()}-{self.port}"},
+                env=os.environ | env | {"NOTIFY_SOCKET": f"@feedsync-test-{os.getpid()}-{self.port}"},
             )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
 
@@ -50,11 +50,24 @@ class Daemon:
         while not any(word in told for told in self.told):
             self.told.append(self._notify.recv(4096).decode())
 
+    def pending(self) -> bool:
+        """Whether systemd was told something since."""
+        try:
+            self._notify.settimeout(0)
+            self.told.append(self._notify.recv(4096).decode())
+        except BlockingIOError:
+            return False
+        finally:
+            self._notify.settimeout(20)
+        return True
+
     def until(self, true: Callable[[], bool], within_s: float = 10) -> float:
         """Seconds until something holds."""
         started = time.monotonic()
         while not true():
             assert time.monotonic() - started < within_s, self.log.read_text()
+            while self.pending():  # whoever is not listened to waits, and systemd listens
+                pass
             time.sleep(0.005)
         return time.monotonic() - started
 

@@ -98,23 +98,36 @@ def parse_detail(record: Record, response: Response, shape: ListShape, zone: tzi
     body = _body(detail, shape.body)
     _check_same(record, detail, shape.body)
     parsed = compose(
-        Said(
-            title=record.title,
+        replace(
+            _said(record),
             body=body,
-            published=record.published,
-            summary=cut_headline(record.digest, record.title),
-            # As in a file of the old site, an outlet that is in the tag is no credit line.
-            outlet="" if tag_of_outlet(record.outlet) in record.tags else record.outlet,
-            code=record.code,
             urls=(record.page_url, response.page_url),
-            categories=record.categories,
-            tags=record.tags,
             base=response.page_url or record.page_url or response.url,
         ),
         zone,
     )
     check_text(parsed)
     return parsed
+
+
+def parse_record(record: Record, zone: tzinfo) -> Parsed:
+    """What a record says of its article without the detail: everything but the text. Raises Refused."""
+    return compose(_said(record), zone)
+
+
+def _said(record: Record) -> Said:
+    return Said(
+        title=record.title,
+        body="",
+        published=record.published,
+        summary=cut_headline(record.digest, record.title),
+        # As in a file of the old site, an outlet that is in the tag is no credit line.
+        outlet="" if tag_of_outlet(record.outlet) in record.tags else record.outlet,
+        code=record.code,
+        urls=(record.page_url,),
+        categories=record.categories,
+        tags=record.tags,
+    )
 
 
 def _record(line: object, shape: ListShape, zone: tzinfo) -> Record:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from feedsync.cron import Cron
 from feedsync.errors import Refused, SourceError
+from feedsync.sources.policy import FetchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +40,19 @@ class FileSource:
     path: Path
     pattern: tuple[str, ...] = ("*.md", "*.txt")
     interval_s: Annotated[float, Meta(gt=0)] = 60
+    cron: Cron | None = None
+    """Takes the place of the interval."""
+    timeout_s: Annotated[float, Meta(gt=0)] = 30
+    """How long one file, or the list of a folder, may take to answer."""
     max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
     default_category: str = "weifenlei"
+    fetch: FetchPolicy | None = None
+    """How to complete articles without a text from their source URLs; None: not at all."""
+
+    @property
+    def every_s(self) -> float:
+        """The time between two scans."""
+        return self.interval_s
 
     def matches(self, name: str) -> bool:
         return not name.startswith(".") and any(fnmatchcase(name, pattern) for pattern in self.pattern)

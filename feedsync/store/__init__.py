@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from feedsync.errors import StoreError
+from feedsync.errors import LockError, StoreError
 from feedsync.store import database
+from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
@@ -22,7 +24,11 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "FetchRow",
+    "FetchSummary",
+    "Fetches",
     "FileRow",
+    "HostRow",
     "Quarantined",
     "Reader",
     "Revision",
@@ -34,7 +40,9 @@ __all__ = [
 ]
 
 LOCK_TIMEOUT_S = 600.0
-"""How long a pass waits for another process's pass."""
+"""How long a pass waits for another one."""
+
+_TURN_S = 0.5
 
 
 class Store:
@@ -43,6 +51,7 @@ class Store:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
         self._writable = writable
+        self._turns: dict[str, threading.Lock] = {}
         self._engine = database.open_engine(path, writable=writable)
 
     @classmethod
@@ -83,14 +92,35 @@ class Store:
             yield store
 
     @staticmethod
-    def lock_path(path: Path) -> Path:
-        return path.with_name(path.name + ".lock")
+    def lock_path(path: Path, lane: str = "") -> Path:
+        return path.with_name(f"{path.name}.{lane}.lock" if lane else f"{path.name}.lock")
 
     @contextmanager
-    def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """The right to run a pass: one process at a time."""
-        with exclusive(self.lock_path(self.path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
-            yield
+    def lock(
+        self,
+        waiting: Callable[[str], None] | None = None,
+        check: Callable[[], object] = lambda: None,
+        *,
+        lane: str = "",
+    ) -> Iterator[None]:
+        """The right to run a pass: one thread of one process at a time. Raises LockError.
+
+        `waiting` is told the pid of another process that has it; `check` is called while waiting, and may raise.
+        A `lane` is a right of its own: to fetch a source, say, which takes long and writes only now and then.
+        """
+        turn = self._turns.setdefault(lane, threading.Lock())
+        for _ in range(int(LOCK_TIMEOUT_S / _TURN_S)):
+            if turn.acquire(timeout=_TURN_S):
+                break
+            check()
+        else:
+            raise LockError("another pass of this process does not end", remedy="see `feedsync status`")
+        path = self.lock_path(self.path, lane)
+        try:
+            with exclusive(path, timeout_s=LOCK_TIMEOUT_S, waiting=waiting, check=check):
+                yield
+        finally:
+            turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:

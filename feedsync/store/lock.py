@@ -18,8 +18,16 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def exclusive(path: Path, *, timeout_s: float, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def exclusive(
+    path: Path,
+    *,
+    timeout_s: float,
+    waiting: Callable[[str], None] | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> Iterator[None]:
     """Hold the lock file `path`; `waiting` is told the holder's pid once, when there is one to wait for.
+
+    `check` is called again and again while waiting; it may raise.
 
     Raises LockError when it was not free within `timeout_s`, or cannot be made.
     """
@@ -31,7 +39,7 @@ def exclusive(path: Path, *, timeout_s: float, waiting: Callable[[str], None] | 
             f"the lock file {path} cannot be opened: {error.strerror}", remedy="check its folder"
         ) from error
     try:
-        _acquire(descriptor, path, timeout_s, waiting)
+        _acquire(descriptor, path, timeout_s, waiting, check)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -39,7 +47,13 @@ def exclusive(path: Path, *, timeout_s: float, waiting: Callable[[str], None] | 
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[str], None] | None) -> None:
+def _acquire(
+    descriptor: int,
+    path: Path,
+    timeout_s: float,
+    waiting: Callable[[str], None] | None,
+    check: Callable[[], object],
+) -> None:
     deadline = time.monotonic() + timeout_s
     told = False
     while True:
@@ -54,4 +68,5 @@ def _acquire(descriptor: int, path: Path, timeout_s: float, waiting: Callable[[s
             told = True
         if time.monotonic() >= deadline:
             raise LockError(f"another feedsync (pid {holder}) holds {path}", remedy="wait for it to finish, or stop it")
+        check()
         time.sleep(_POLL_S)

@@ -59,11 +59,11 @@ class Writer(Reader):
         statement = upsert(state).values(name=name, value=value)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
-    def record_run(self, source: str, now: datetime, error: str | None) -> None:
-        """How the last run of a source ended."""
-        values: Row = {"ran_us": to_us(now), "error": error}
-        if error is None:
-            values["succeeded_us"] = to_us(now)
+    def record_run(self, source: str, now: datetime, error: str | None, *, succeeded: bool | None = None) -> None:
+        """How the last run of a source ended; it may have succeeded in spite of an error worth telling."""
+        values: Row = {"ran_us": to_us(now), "error": error, "failures": sources.c.failures + 1}
+        if error is None if succeeded is None else succeeded:
+            values |= {"succeeded_us": to_us(now), "failures": 0}
         self.connection.execute(update(sources).where(sources.c.id == self.source_id(source)).values(**values))
 
     def put_files(self, source_id: int, rows: Iterable[FileRow]) -> None:

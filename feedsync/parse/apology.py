@@ -16,7 +16,7 @@ _MAX_MESSAGE = 120
 """Characters of a text that may be an error message; more is told at length."""
 
 _STATUS = (
-    r"(?:(?:http|status|error|错误|状态)\s*(?:code|码|代码)?\s*[:：]?\s*)?(?:40[013459]|410|429|50[0234])"
+    r"(?:(?:http|status|error|code|错误|状态|代码|码)\s*[:：]?\s*){0,3}(?:40[013459]|410|429|50[0234])"
     r"(?=\s*$|[\s:：,，.!！-]*(?:not|forbidden|bad|internal|error|gateway|service|unauthorized|too|gone|page"
     r"|页面|网页|错误|您|抱歉|对不起|找不到|服务器|[-_|｜–—]))"
 )

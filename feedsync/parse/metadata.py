@@ -38,10 +38,14 @@ _ARTICLE_TYPES = frozenset(
     "report liveblogposting socialmediaposting".split()
 )
 _MAX_DEPTH = 6
+_MAX_TITLE = 500
 _MAX_TIME_LINE = 200
 _TIME_PLACES = re.compile(r"time|date|pub|info|source|meta|from|author|byline|subtitle", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:文章|新闻|稿件)?来源\s*[:：]\s*([^\s|｜/，,；;（(）)\[\]【】]{1,30})")
-_SITE_TAIL = re.compile(r"^(.{5,}?)\s*(?:[_|｜]|\s[-–—·]\s|[-–—]{1,2}(?=[^-–—]{2,12}$))[^_|｜]{1,40}$", re.DOTALL)
+_SITE_TAIL = re.compile(
+    r"(.{5,}?)\s*(?:(?:[_|｜]|\s[-–—·]\s)[^_|｜]{1,40}|[-–—]{1,2}[^-–—\s]{0,10}(?:网|报|社|频道|财经|新闻|资讯|在线|快讯))",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ def _moment(times: Iterable[str], zone: tzinfo) -> Moment | None:
 
 def _title(given: str, written: str, headings: list[str], publisher: str) -> str:
     """The headline: as the metadata gives it, else the heading, else the page's title without the site's name."""
-    given = one_line(given)
+    given, written = one_line(given[:_MAX_TITLE]), written[:_MAX_TITLE]
     if given:
         return _without_site(given, publisher)
     for heading in headings:
@@ -208,7 +212,7 @@ def _without_site(title: str, publisher: str, *, guess: bool = False) -> str:
     for mark in ("_", "|", "｜", " - ", "-", " – ", " — ", "——"):
         if publisher and title.endswith(mark + publisher):
             return title.removesuffix(mark + publisher).strip()
-    while guess and (match := _SITE_TAIL.match(title)):
+    while guess and (match := _SITE_TAIL.fullmatch(title)):
         title = match.group(1).strip()
     return title
 

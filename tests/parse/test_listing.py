@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from feedsync.errors import Refused
 from feedsync.model import Credit, Document, Parsed, Response
+from feedsync.parse.credit import cut_headline
 from feedsync.parse.dates import read_moment
 from feedsync.parse.decode import decode
 from feedsync.parse.document import parse
 from feedsync.parse.footer import split_footer
 from feedsync.parse.frontmatter import split
-from feedsync.parse.listing import ListShape, Record, cut_headline, parse_detail, parse_list
+from feedsync.parse.listing import ListShape, Record, parse_detail, parse_list
 from feedsync.parse.outlet import category_of_outlet
 from tests.conftest import REAL, ROOT, SHANGHAI, needs_real
 

@@ -65,6 +65,7 @@ class FeedsTable:
     window_hours: Annotated[int, Meta(ge=0)] = 48
     max_entries: Annotated[int, Meta(ge=1)] = 500
     redirects: dict[str, str] = field(default_factory=dict)
+    tombstone_days: Annotated[int, Meta(ge=0, le=36500)] = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ class _Checker:
                 window=Window(feeds.min_entries, feeds.window_hours, feeds.max_entries),
                 labels=labels,
                 pages=output.pages,
+                tombstone_days=feeds.tombstone_days,
             ),
             store_url=store.url,
             output=Path(output.path),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from feedsync.errors import OutputError
 from feedsync.feeds import (
     FORMATS,
     CategoryLine,
+    Deleted,
     Feed,
     draw_article,
     draw_category,
@@ -216,7 +218,9 @@ class Publisher:
         while True:
             with store.reading() as reader, self.tree.batch() as batch:
                 drawn = list(self._page_files(reader, point, _PAGES_PER_BATCH))
-                report.pages += sum(batch.put(path, content) for _, path, content in drawn)
+                for _, path, content in drawn:
+                    report.pages += batch.put(path, content)
+                    batch.remove(_instead(path))
             if not drawn:
                 break
             point = drawn[-1][0]
@@ -265,6 +269,7 @@ class Publisher:
             entries = self._entries(reader, places, labels)
             heads = [known for known, _ in entries]
             feed = self._feed(term, heads, complete=len(entries) == term.articles)
+            feed = replace(feed, deleted=self._deleted(reader, term))
             stem = names.ALL if term.scheme == ALL else names.category_stem(term.value)
             files = _FeedFiles()
             for number, format in enumerate(FORMATS):
@@ -280,6 +285,11 @@ class Publisher:
         if term.scheme == ALL:
             return feed_of_all(site, entries, complete=complete)
         return feed_of_category(site, term.value, self._label(term), entries, complete=complete)
+
+    def _deleted(self, reader: Reader, term: Term) -> tuple[Deleted, ...]:
+        site, window = self.presentation.site, self.presentation.window
+        told = reader.tombstones(term.id, timedelta(days=self.presentation.tombstone_days), window.max_entries)
+        return tuple(Deleted(names.article_id(site, stone.key), stone.at, stone.reason) for stone in told)
 
     def _index_files(self, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
         filled = [term for term in terms if term.scheme == CATEGORY and term.articles]
@@ -298,7 +308,10 @@ class Publisher:
         while changed := reader.changed_entries(after, limit or _PAGES_PER_BATCH):
             for after, entry in changed:
                 path = names.article_path(entry.known.article.key)
-                yield after, path, draw_article(self.presentation.site, entry, labels)
+                if entry.known.withdrawal:
+                    yield after, names.gone_path(path), b""
+                else:
+                    yield after, path, draw_article(self.presentation.site, entry, labels)
             if limit:
                 return
 
@@ -329,12 +342,20 @@ class Publisher:
             }
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
+                wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
             present = {
                 f"{folder}/{name}"
                 for folder in (names.CATEGORY_FOLDER, names.ARTICLE_FOLDER)
                 for name in self.tree.names(folder)
             }
-            return sum(batch.remove(path) for path in sorted(present - wanted) if path.endswith(_EXTENSIONS))
+            return sum(
+                batch.remove(path) for path in sorted(present - wanted) if path.endswith((*_EXTENSIONS, names.GONE))
+            )
+
+
+def _instead(path: str) -> str:
+    """What stands where an article's page does not, and the other way round."""
+    return path.removesuffix(names.GONE) if path.endswith(names.GONE) else names.gone_path(path)
 
 
 _Drawn = tuple["Known", tuple[bytes, ...]]

@@ -60,6 +60,10 @@ class Resource:
     media_type: str
 
 
+_GONE = ".gone"
+"""An empty file of this ending says of a path that what stood there was withdrawn."""
+
+
 class Application:
     """The ASGI application over an output folder."""
 
@@ -82,6 +86,8 @@ class Application:
             resource = await asyncio.to_thread(self._read, path) if path else None
         except OSError:
             return _plain(503, "暂时无法读取。 Not readable just now.", [(b"retry-after", b"5")])
+        if resource is None and path and await asyncio.to_thread(os.path.lexists, f"{self._root / path}{_GONE}"):
+            return _plain(410, "这篇文章已被撤回。 This article was withdrawn.", [])
         if resource is None:
             return _plain(404, "没有这个页面。 No such page.", [])
         headers = [

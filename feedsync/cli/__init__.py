@@ -11,7 +11,7 @@ import sys
 import click
 
 from feedsync import __version__
-from feedsync.cli.care import backup_command, doctor_command, restore_command
+from feedsync.cli.care import backup_command, doctor_command, restore_command, withdraw_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
 from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
@@ -51,6 +51,7 @@ for _command in (
     doctor_command,
     backup_command,
     restore_command,
+    withdraw_command,
 ):
     command.add_command(_command)
 

@@ -1,6 +1,6 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
-from feedsync.feeds.feed import Feed, feed_of_all, feed_of_category
+from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
 from feedsync.feeds.pages import CategoryLine, draw_article, draw_category, draw_index
@@ -10,6 +10,7 @@ from feedsync.feeds.window import Window, select
 __all__ = [
     "FORMATS",
     "CategoryLine",
+    "Deleted",
     "Feed",
     "Format",
     "Presentation",

@@ -19,6 +19,7 @@ OPML = "feeds.opml"
 INDEX = "index.html"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
+GONE = ".gone"
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
 _MAX_PLAIN = 200
@@ -49,6 +50,11 @@ def feed_id(site: Site, name: str) -> str:
 
 def article_path(key: str) -> str:
     return f"{ARTICLE_FOLDER}/{key}.html"
+
+
+def gone_path(path: str) -> str:
+    """The empty file that says of a path that what stood there was withdrawn: servers answer 410 (Gone)."""
+    return path + GONE
 
 
 def category_stem(value: str) -> str:

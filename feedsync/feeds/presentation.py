@@ -22,6 +22,7 @@ class Presentation:
     window: Window = field(default_factory=Window)
     labels: dict[str, str] = field(default_factory=dict)
     pages: bool = True
+    tombstone_days: int = 30
 
     @property
     def fingerprint(self) -> str:

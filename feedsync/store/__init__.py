@@ -15,7 +15,7 @@ from feedsync.store import database
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
-from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
+from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term, Tombstone
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "SourceRow",
     "Store",
     "Term",
+    "Tombstone",
     "Writer",
     "exclusive",
     "lock_holder",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from feedsync.model import Entry, Known, Origin, Place
+from feedsync.model import Entry, Known, Origin, Place, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
 from feedsync.store.schema import (
     WITHOUT_TEXT,
@@ -22,6 +22,8 @@ from feedsync.store.schema import (
     sources,
     state,
     terms,
+    tombstones,
+    withdrawals,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from feedsync.model import Article
 
 _CHUNK = 500
+_SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,15 @@ class Revision:
     title: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """An article that stood in a feed and was withdrawn."""
+
+    key: str
+    at: datetime
+    reason: str
+
+
 class Reader:
     """Queries within one transaction, so that all of them see the same state."""
 
@@ -132,6 +144,29 @@ class Reader:
             row.key: _known(row, {origin: decode(facts) for origin, facts in said.get(row.id, {}).items()})
             for row in rows
         }
+
+    def words(self, keys: Sequence[str]) -> dict[str, Word]:
+        """The operator's last words on these articles, whether they exist or not."""
+        w = withdrawals.c
+        found: dict[str, Word] = {}
+        for start in range(0, len(keys), _CHUNK):
+            for row in self.connection.execute(select(withdrawals).where(w.key.in_(keys[start : start + _CHUNK]))):
+                found[row.key] = Word(row.withdrawn, from_us(row.at_us), row.reason)
+        return found
+
+    def tombstones(self, term_id: int, within: timedelta, limit: int) -> list[Tombstone]:
+        """What was withdrawn from a feed within a span before its newest arrival or after it, newest first."""
+        t = tombstones.c
+        newest = self._newest_arrival(term_id)
+        statement = (
+            select(articles.c.key, t.withdrawn_us, articles.c.reason)
+            .join(articles, articles.c.id == t.article_id)
+            .where(t.term_id == term_id)
+        )
+        if newest is not None:
+            statement = statement.where(t.withdrawn_us >= to_us(newest - within))
+        statement = statement.order_by(t.withdrawn_us.desc(), t.article_id).limit(limit)
+        return [Tombstone(key, from_us(us), reason) for key, us, reason in self.connection.execute(statement)]
 
     def file_rows(self, source_id: int, after: bytes, limit: int) -> list[FileRow]:
         """What is known of a source's files whose paths come after one, in the order of their bytes."""
@@ -182,6 +217,7 @@ class Reader:
         """Articles a source knows of whose text nobody has."""
         here = select(documents.c.article_id).where(documents.c.source_id == source_id)
         statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
+        statement = statement.where(articles.c.withdrawn_us.is_(None))
         return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
 
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
@@ -212,16 +248,20 @@ class Reader:
     def latest(self, term_id: int, within: timedelta, limit: int) -> list[Place]:
         """The places that arrived within a span before the newest arrival, newest arrivals first."""
         m = memberships.c
-        newest = self.connection.execute(
-            select(m.arrived_us).where(m.term_id == term_id).order_by(m.arrived_us.desc()).limit(1)
-        ).scalar()
+        newest = self._newest_arrival(term_id)
         if newest is None:
             return []
-        since = to_us(from_us(newest) - within)
+        since = to_us(newest - within)
         statement = select(m.article_id, m.published_us, m.arrived_us).where(
             m.term_id == term_id, m.arrived_us >= since
         )
         return self._places(statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit))
+
+    def _newest_arrival(self, term_id: int) -> datetime | None:
+        m = memberships.c
+        statement = select(m.arrived_us).where(m.term_id == term_id).order_by(m.arrived_us.desc()).limit(1)
+        newest = self.connection.execute(statement).scalar()
+        return from_us(newest) if newest is not None else None
 
     def _places(self, statement: Select[Any]) -> list[Place]:
         return [
@@ -247,7 +287,10 @@ class Reader:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
-        """Published articles that changed after a point, each with its point: its sequence, and its id among equals."""
+        """Articles that changed after a point, each with its point: its sequence, and its id among equals.
+
+        Withdrawn ones are among them, held ones are not.
+        """
         seq, article_id = after
         later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
         statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
@@ -272,7 +315,12 @@ class Reader:
 
     def published_keys(self) -> set[str]:
         """The keys of all articles that have a page."""
-        return set(self.connection.execute(select(articles.c.key).where(~articles.c.held)).scalars())
+        return set(self.connection.execute(select(articles.c.key).where(_SHOWN)).scalars())
+
+    def withdrawn_keys(self) -> set[str]:
+        """The keys of all articles whose page is gone for good."""
+        gone = ~articles.c.held, articles.c.withdrawn_us.is_not(None)
+        return set(self.connection.execute(select(articles.c.key).where(*gone)).scalars())
 
     def source_rows(self) -> list[SourceRow]:
         counted = (
@@ -292,11 +340,12 @@ class Reader:
         ]
 
     def totals(self) -> dict[str, int]:
-        """How many articles are published, held back, and how many revisions, documents and refusals there are."""
-        held = select(func.count()).select_from(articles).where(articles.c.held)
+        """How many articles are published, held back and withdrawn; how many documents, revisions and refusals."""
+        counted = select(func.count()).select_from(articles)
         statements = {
-            "articles": select(func.count()).select_from(articles).where(~articles.c.held),
-            "held": held,
+            "articles": counted.where(_SHOWN),
+            "held": counted.where(articles.c.held),
+            "withdrawn": counted.where(~articles.c.held, articles.c.withdrawn_us.is_not(None)),
             "documents": select(func.count()).select_from(documents),
             "revisions": select(func.count()).select_from(revisions),
             "quarantined": select(func.count()).select_from(quarantine),
@@ -337,4 +386,5 @@ def _known(row: Row[Any], said: dict[Origin, Article]) -> Known:
         arrived=from_us(row.arrived_us),
         revised=from_us(row.revised_us) if row.revised_us is not None else None,
         documents=said,
+        withdrawal=Withdrawal(from_us(row.withdrawn_us), row.reason or "") if row.withdrawn_us is not None else None,
     )

@@ -24,6 +24,8 @@ from feedsync.store.schema import (
     state,
     term_labels,
     terms,
+    tombstones,
+    withdrawals,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.sql.dml import UpdateBase
 
-    from feedsync.model import Change, Known
+    from feedsync.model import Change, Known, Word
 
 ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
 """The schemes of terms: everything (one term, of value ""), categories, symbols."""
@@ -66,6 +68,13 @@ class Writer(Reader):
         if error is None if succeeded is None else succeeded:
             values |= {"succeeded_us": to_us(now), "failures": 0}
         self.connection.execute(update(sources).where(sources.c.id == self.source_id(source)).values(**values))
+
+    def put_word(self, key: str, word: Word | None) -> None:
+        """Remember the operator's word on an article, or that there is none any more."""
+        if word is None:
+            self.connection.execute(delete(withdrawals).where(withdrawals.c.key == key))
+        else:
+            self._upsert(withdrawals, [(key, word.withdrawn, to_us(word.at), word.reason)])
 
     def put_files(self, source_id: int, rows: Iterable[FileRow]) -> None:
         self._upsert(
@@ -140,7 +149,8 @@ class Writer(Reader):
                 filings.append((seq, change))
                 revised_us = to_us(after.revised) if after.revised else None
                 times = to_us(after.published), to_us(after.arrived), revised_us
-                rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq))
+                gone = (to_us(after.withdrawal.at), after.withdrawal.reason) if after.withdrawal else (None, None)
+                rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq, *gone))
             rows[bodies] += [(row_id, digest, html) for digest, html in change.bodies.items()]
             for origin in change.outcomes:
                 said = after.documents[origin]
@@ -148,8 +158,11 @@ class Writer(Reader):
                 rows[documents].append((row_id, source_ids[origin.source], origin.location, now_us, said_facts))
             known_urls = before.article.urls if before else ()
             rows[aliases] += [(url, row_id) for url in article.urls if url not in known_urls]
-            if not article.held and (change.revision or (before and before.article.held)):
+            shown_first = before and (before.article.held or before.unseen)
+            if not article.held and not after.unseen and (change.revision or shown_first):
                 rows[revisions].append((row_id, to_us(after.revised or after.arrived), article.title.text, body))
+            if change.overruled:
+                self.put_word(article.key, None)
         for table, values in rows.items():
             self._upsert(table, values, keep=table in (bodies, aliases))
         self._file(filings, now)
@@ -171,6 +184,7 @@ class Writer(Reader):
         ]
         ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
         now_us = to_us(now)
+        buried: list[Values] = []
         joined: list[Values] = []
         left: list[Row] = []
         moved: list[Row] = []
@@ -180,6 +194,7 @@ class Writer(Reader):
         for seq, change, before, after in wanted:
             row_id = id_of_key(change.after.article.key)
             published_us = to_us(change.after.published)
+            touched |= self._disturb(change, seq)
             rescheduled = change.before is not None and change.before.published != change.after.published
             for term in before.keys() | after.keys():
                 term_id = ids[term]
@@ -188,6 +203,8 @@ class Writer(Reader):
                 if term not in after:
                     left.append({"b_term": term_id, "b_article": row_id})
                     counts[term_id] -= 1
+                    if change.after.withdrawal and not change.after.unseen:
+                        buried.append((term_id, row_id, to_us(change.after.withdrawal.at)))
                 elif term not in before:
                     counts[term_id] += 1
                     role, label = after[term]
@@ -200,12 +217,24 @@ class Writer(Reader):
                     labels[term_id, before[term][1]] -= 1
                 if term in after and after[term][1]:
                     labels[term_id, after[term][1]] += 1
+        self._upsert(tombstones, buried)
         self._many(_LEAVE, left)
         self._upsert(memberships, joined)
         self._many(_MOVE, moved)
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
+
+    def _disturb(self, change: Change, seq: int) -> dict[int, int]:
+        """The feeds that told of a withdrawal which is told otherwise now, or not any more."""
+        before, after = change.before, change.after
+        if before is None or before.withdrawal is None or before.withdrawal == after.withdrawal:
+            return {}
+        here = tombstones.c.article_id == id_of_key(after.article.key)
+        told = self.connection.execute(select(tombstones.c.term_id).where(here)).scalars().all()
+        if after.withdrawal is None:
+            self.connection.execute(delete(tombstones).where(here))
+        return dict.fromkeys(told, seq)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
@@ -330,12 +359,12 @@ _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_se
 
 def _shown(known: Known | None) -> object:
     """All that readers and operators see of an article."""
-    return (known.article, known.published, known.updated) if known else None
+    return (known.article, known.published, known.updated, known.withdrawal) if known else None
 
 
 def _terms_of(known: Known | None) -> dict[Term, tuple[str, str]]:
-    """Where an article stands, with its role and the label it suggests; nowhere while it is held."""
-    if known is None or known.article.held:
+    """Where an article stands, with its role and the label it suggests; nowhere while it is held or withdrawn."""
+    if known is None or known.hidden:
         return {}
     article = known.article
     filed: dict[Term, tuple[str, str]] = {(ALL, ""): ("", "")}

@@ -55,6 +55,7 @@ class OutputTable:
 
     path: str = "var/public"
     pages: bool = True
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class _Checker:
                 labels=labels,
                 pages=output.pages,
                 tombstone_days=feeds.tombstone_days,
+                explain=output.explain,
             ),
             store_url=store.url,
             output=Path(output.path),

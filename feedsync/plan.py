@@ -14,7 +14,7 @@ from feedsync.model import Article, Category, Change, Known, Moment, Outcome, Wi
 from feedsync.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from feedsync.model import Arrival, Attribution, Origin, Word
@@ -44,6 +44,19 @@ def merge(articles: Iterable[Article]) -> Article:
         attribution=min((a.attribution for a in said if a.attribution), key=lambda one: one.order, default=None),
         withdrawn=any(a.withdrawn for a in said),
     )
+
+
+def winners(said: Mapping[Origin, Article]) -> dict[str, tuple[Origin, ...]]:
+    """Which documents gave the article `merge` makes of them its title, body, time of publication and credit."""
+    merged = merge(said.values())
+    richest = max((a.body for a in said.values() if a.title == merged.title), default=merged.body)
+    gave: dict[str, Callable[[Article], bool]] = {
+        "title": lambda a: a.title == merged.title and a.body == richest,
+        "body": lambda a: a.body == merged.body,
+        "published": lambda a: a.published == merged.published,
+        "credit": lambda a: merged.credit is not None and a.credit == merged.credit,
+    }
+    return {part: tuple(sorted(o for o, a in said.items() if test(a))) for part, test in gave.items()}
 
 
 def revise(old: Article | None, new: Article, default_category: str) -> Article:

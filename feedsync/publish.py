@@ -311,7 +311,8 @@ class Publisher:
                 if entry.known.withdrawal:
                     yield after, names.gone_path(path), b""
                 else:
-                    yield after, path, draw_article(self.presentation.site, entry, labels)
+                    origins = sorted(reader.readings(entry.known.article.key)) if self.presentation.explain else None
+                    yield after, path, draw_article(self.presentation.site, entry, labels, origins=origins)
             if limit:
                 return
 

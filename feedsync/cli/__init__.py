@@ -13,7 +13,7 @@ import click
 from feedsync import __version__
 from feedsync.cli.care import backup_command, doctor_command, restore_command, withdraw_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
-from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
+from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
 from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
 from feedsync.errors import ConfigError, FeedsyncError
 
@@ -47,6 +47,7 @@ for _command in (
     status_command,
     quarantine_command,
     show_command,
+    why_command,
     check_config_command,
     doctor_command,
     backup_command,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from feedsync.model import Entry, Known, Site
+    from feedsync.model import Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
@@ -50,11 +50,13 @@ def draw_category(site: Site, category: CategoryLine, newest: Sequence[Known]) -
     return _draw("category.html", site, category=category, newest=newest, atom=atom)
 
 
-def draw_article(site: Site, entry: Entry, labels: Mapping[str, str]) -> bytes:
-    """One article; the address of this page is permanent."""
+def draw_article(
+    site: Site, entry: Entry, labels: Mapping[str, str], *, origins: Sequence[Origin] | None = None
+) -> bytes:
+    """One article; the address of this page is permanent. `origins` are the documents it came from, if it is to say."""
     article = entry.known.article
     categories = [CategoryLine(c.term, labels.get(c.term, c.term), 0) for c in article.categories]
-    return _draw("article.html", site, entry=entry, article=article, categories=categories)
+    return _draw("article.html", site, entry=entry, article=article, categories=categories, origins=origins)
 
 
 def _draw(template: str, site: Site, **values: object) -> bytes:

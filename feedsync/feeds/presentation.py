@@ -23,6 +23,8 @@ class Presentation:
     labels: dict[str, str] = field(default_factory=dict)
     pages: bool = True
     tombstone_days: int = 30
+    explain: bool = False
+    """Article pages say where the article came from."""
 
     @property
     def fingerprint(self) -> str:

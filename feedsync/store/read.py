@@ -15,6 +15,7 @@ from feedsync.store.schema import (
     articles,
     bodies,
     documents,
+    fetches,
     files,
     memberships,
     quarantine,
@@ -257,6 +258,31 @@ class Reader:
         )
         return self._places(statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit))
 
+    def place(self, term_id: int, key: str) -> Place | None:
+        """Where an article stands in a feed, were there no window."""
+        m = memberships.c
+        statement = select(m.article_id, m.published_us, m.arrived_us)
+        return next(iter(self._places(statement.where(m.term_id == term_id, m.article_id == id_of_key(key)))), None)
+
+    def rank(self, term_id: int, place: Place) -> int:
+        """How far from the top of a feed a place is, counted from 1."""
+        m, published = memberships.c, to_us(place.published)
+        before = (m.published_us > published) | ((m.published_us == published) & (m.article_id < place.article_id))
+        statement = select(func.count()).select_from(memberships).where(m.term_id == term_id, before)
+        return 1 + (self.connection.execute(statement).scalar() or 0)
+
+    def lateness(self, term_id: int, place: Place) -> timedelta:
+        """How long before the newest arrival of a feed an article came."""
+        newest = self._newest_arrival(term_id)
+        return (newest or place.arrived) - place.arrived
+
+    def filed(self, key: str) -> list[tuple[Term, datetime]]:
+        """Everything an article is filed under, and since when."""
+        m = memberships.c
+        statement = select(terms, m.arrived_us).join(memberships, m.term_id == terms.c.id)
+        statement = statement.where(m.article_id == id_of_key(key)).order_by(terms.c.scheme, terms.c.value)
+        return [(Term(*columns), from_us(us)) for *columns, us in self.connection.execute(statement)]
+
     def _newest_arrival(self, term_id: int) -> datetime | None:
         m = memberships.c
         statement = select(m.arrived_us).where(m.term_id == term_id).order_by(m.arrived_us.desc()).limit(1)
@@ -364,14 +390,19 @@ class Reader:
         statement = select(articles.c.key).join(aliases, aliases.c.article_id == articles.c.id)
         return self.connection.execute(statement.where(aliases.c.value == value)).scalar()
 
-    def read_times(self, key: str) -> dict[Origin, datetime]:
-        """When each document of an article was last read anew."""
+    def readings(self, key: str) -> dict[Origin, tuple[datetime, str]]:
+        """When each document of an article was last read anew, and the URL it was fetched from ("" for files)."""
+        same = (fetches.c.source_id == documents.c.source_id) & (fetches.c.location == documents.c.location)
         statement = (
-            select(sources.c.name, documents.c.location, documents.c.read_us)
+            select(sources.c.name, documents.c.location, documents.c.read_us, fetches.c.url)
             .join(sources, sources.c.id == documents.c.source_id)
+            .outerjoin(fetches, same)
             .where(documents.c.article_id == id_of_key(key))
         )
-        return {Origin(name, location): from_us(us) for name, location, us in self.connection.execute(statement)}
+        return {
+            Origin(name, location): (from_us(us), url or "")
+            for name, location, us, url in self.connection.execute(statement)
+        }
 
 
 def _entries() -> Select[Any]:

@@ -359,7 +359,9 @@ _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_se
 
 def _shown(known: Known | None) -> object:
     """All that readers and operators see of an article."""
-    return (known.article, known.published, known.updated, known.withdrawal) if known else None
+    if known is None:
+        return None
+    return known.article, known.published, known.updated, known.withdrawal, known.documents.keys()
 
 
 def _terms_of(known: Known | None) -> dict[Term, tuple[str, str]]:

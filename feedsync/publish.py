@@ -28,7 +28,9 @@ from feedsync.feeds import (
     names,
     select,
 )
+from feedsync.feeds.diff import Version, edits
 from feedsync.model import KEY_PATTERN
+from feedsync.parse.clean import text_of
 from feedsync.store import ALL, CATEGORY, Term
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from feedsync.feeds import Presentation
     from feedsync.model import Known, Place
     from feedsync.outputs import Tree
-    from feedsync.store import Reader, Store
+    from feedsync.store import Reader, Revision, Store
 
 _PAGES_PER_BATCH = 500
 _CACHE_BYTES = 48_000_000
@@ -306,13 +308,16 @@ class Publisher:
             return
         labels = self._labels(reader)
         while changed := reader.changed_entries(after, limit or _PAGES_PER_BATCH):
+            revised = reader.revised([entry.known.article.key for _, entry in changed if entry.known.revised])
             for after, entry in changed:
                 path = names.article_path(entry.known.article.key)
                 if entry.known.withdrawal:
                     yield after, names.gone_path(path), b""
                 else:
                     origins = sorted(reader.readings(entry.known.article.key)) if self.presentation.explain else None
-                    yield after, path, draw_article(self.presentation.site, entry, labels, origins=origins)
+                    told = edits([_version(one) for one in revised.get(entry.known.article.key, ())])
+                    page = draw_article(self.presentation.site, entry, labels, edits=told, origins=origins)
+                    yield after, path, page
             if limit:
                 return
 
@@ -352,6 +357,10 @@ class Publisher:
             return sum(
                 batch.remove(path) for path in sorted(present - wanted) if path.endswith((*_EXTENSIONS, names.GONE))
             )
+
+
+def _version(revision: Revision) -> Version:
+    return Version(revision.at, revision.title, text_of(revision.html))
 
 
 def _instead(path: str) -> str:

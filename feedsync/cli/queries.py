@@ -346,7 +346,10 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
             }
             for decision in why.decisions(known)
         ],
-        "revisions": [{"at": told_time(revision.at), "title": revision.title} for revision in reader.revisions(key)],
+        "revisions": [
+            {"at": told_time(revision.at), "title": revision.title, "digest": revision.digest.hex()}
+            for revision in reader.revisions(key)
+        ],
         "feeds": [names.url(site, f"{stem}.atom") for stem in filed],
         "memberships": [
             {

@@ -57,6 +57,9 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     drawn.completion.published, drawn.completion.updated = known.published, known.updated
     drawn.completion.language = site.language
     drawn.completion.links = [("alternate", names.url(site, names.article_path(article.key)), "text/html")]
+    if known.revised:
+        history = names.url(site, f"{names.article_path(article.key)}#{names.REVISIONS}")
+        drawn.completion.links.append(("version-history", history, "text/html"))  # RFC 5829
     drawn.completion.links += [("via", url, "") for url in article.urls]
     drawn.completion.attribution = article.attribution
     xml: bytes = etree.tostring(drawn.atom_entry(), encoding="UTF-8")

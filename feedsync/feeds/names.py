@@ -20,6 +20,8 @@ INDEX = "index.html"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
 GONE = ".gone"
+REVISIONS = "revisions"
+"""The part of an article's page that tells what changed."""
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
 _MAX_PLAIN = 200

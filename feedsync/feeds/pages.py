@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from feedsync.feeds.diff import Edit
     from feedsync.model import Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
@@ -51,12 +52,22 @@ def draw_category(site: Site, category: CategoryLine, newest: Sequence[Known]) -
 
 
 def draw_article(
-    site: Site, entry: Entry, labels: Mapping[str, str], *, origins: Sequence[Origin] | None = None
+    site: Site,
+    entry: Entry,
+    labels: Mapping[str, str],
+    *,
+    edits: Sequence[Edit] = (),
+    origins: Sequence[Origin] | None = None,
 ) -> bytes:
-    """One article; the address of this page is permanent. `origins` are the documents it came from, if it is to say."""
+    """One article; the address of this page is permanent.
+
+    `edits` are its revisions, newest first; `origins` the documents it came from, if it is to say.
+    """
     article = entry.known.article
     categories = [CategoryLine(c.term, labels.get(c.term, c.term), 0) for c in article.categories]
-    return _draw("article.html", site, entry=entry, article=article, categories=categories, origins=origins)
+    return _draw(
+        "article.html", site, entry=entry, article=article, categories=categories, edits=edits, origins=origins
+    )
 
 
 def _draw(template: str, site: Site, **values: object) -> bytes:

@@ -100,10 +100,12 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A meaning an article has had, and since when."""
+    """A meaning an article has had, and since when; `html` where it was asked for."""
 
     at: datetime
     title: str
+    digest: bytes = b""
+    html: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +382,25 @@ class Reader:
 
     def revisions(self, key: str) -> list[Revision]:
         statement = select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
-        return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
+        return [Revision(from_us(row.at_us), row.title, row.body) for row in self.connection.execute(statement)]
+
+    def revised(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
+        """Of these articles those that had more than one meaning: all of them with their HTML, oldest first."""
+        r = revisions.c
+        found: dict[str, list[Revision]] = {}
+        for start in range(0, len(keys), _CHUNK):
+            ids = {id_of_key(key): key for key in keys[start : start + _CHUNK]}
+            several = select(r.article_id).where(r.article_id.in_(ids)).group_by(r.article_id).having(func.count() > 1)
+            statement = (
+                select(revisions, bodies.c.html)
+                .join(bodies, (bodies.c.article_id == r.article_id) & (bodies.c.digest == r.body))
+                .where(r.article_id.in_(list(self.connection.execute(several).scalars())))
+                .order_by(r.article_id, r.at_us)
+            )
+            for row in self.connection.execute(statement):
+                revision = Revision(from_us(row.at_us), row.title, row.body, row.html)
+                found.setdefault(ids[row.article_id], []).append(revision)
+        return found
 
     def aliases(self, key: str) -> list[str]:
         statement = select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)

@@ -263,9 +263,10 @@ class Publisher:
         for term in terms:
             if term.scheme == CATEGORY and not term.articles:
                 continue
+            again = window.reannounce_revisions
             places = select(
-                reader.newest(term.id, window.min_entries),
-                reader.latest(term.id, window.span, window.max_entries),
+                reader.newest(term.id, window.min_entries, by_revision=again),
+                reader.latest(term.id, window.span, window.max_entries, by_revision=again),
                 window,
             )
             entries = self._entries(reader, places, labels)

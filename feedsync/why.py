@@ -101,15 +101,17 @@ def judge(reader: Reader, window: Window, term: Term, key: str) -> Verdict:
     if verdict := _absent(known, reader.words([key]).get(key)):
         return verdict
     assert known is not None, "an absent article has its verdict"
-    place = reader.place(term.id, key)
+    again = window.reannounce_revisions
+    place = reader.place(term.id, key, by_revision=again)
     if place is None:
         filed = ", ".join(category.term for category in known.article.categories)
         return Verdict(False, "not-filed", f"no document files it there; its categories are: {filed or 'none'}")
-    newest = reader.newest(term.id, window.min_entries)
-    latest = reader.latest(term.id, window.span, window.max_entries)
+    newest = reader.newest(term.id, window.min_entries, by_revision=again)
+    latest = reader.latest(term.id, window.span, window.max_entries, by_revision=again)
     stands = place in select(newest, latest, window)
-    late = reader.lateness(term.id, place)
-    return _measured(window, place, stands, place in newest, reader.rank(term.id, place), late)
+    late = reader.lateness(term.id, place, by_revision=again)
+    rank = reader.rank(term.id, place, by_revision=again)
+    return _measured(window, place, stands, place in newest, rank, late)
 
 
 def _absent(known: Known | None, word: Word | None) -> Verdict | None:

@@ -196,8 +196,9 @@ memberships = Table(
     Column("arrived_us", BigInteger, nullable=False),
     Column("role", String(8), nullable=False),
     Column("label", Text, nullable=False),
+    Column("revised_us", BigInteger),
     sqlite_with_rowid=False,
-    comment="which article stands where, and since when",
+    comment="which article stands where, and since when; when it was revised, if it was",
 )
 Index(
     "ix_memberships_published",
@@ -211,6 +212,14 @@ Index(
     memberships.c.arrived_us.desc(),
     memberships.c.published_us.desc(),
     memberships.c.article_id,
+)
+
+Index(
+    "ix_memberships_revised",
+    memberships.c.term_id,
+    memberships.c.revised_us.desc(),
+    memberships.c.article_id,
+    sqlite_where=text("revised_us IS NOT NULL"),
 )
 
 tombstones = Table(

@@ -195,7 +195,10 @@ class Writer(Reader):
             row_id = id_of_key(change.after.article.key)
             published_us = to_us(change.after.published)
             touched |= self._disturb(change, seq)
-            rescheduled = change.before is not None and change.before.published != change.after.published
+            revised_us = to_us(change.after.updated) if change.after.revised else None
+            rescheduled = change.before is not None and (
+                change.before.published != change.after.published or change.before.revised != change.after.revised
+            )
             for term in before.keys() | after.keys():
                 term_id = ids[term]
                 if term[0] != SYMBOL:
@@ -208,11 +211,12 @@ class Writer(Reader):
                 elif term not in before:
                     counts[term_id] += 1
                     role, label = after[term]
-                    joined.append((term_id, row_id, published_us, now_us, role, label))
+                    joined.append((term_id, row_id, published_us, now_us, role, label, revised_us))
                 elif rescheduled or before[term] != after[term]:
                     role, label = after[term]
                     filed = {"b_term": term_id, "b_article": row_id}
-                    moved.append({**filed, "b_published": published_us, "b_role": role, "b_label": label})
+                    times = {"b_published": published_us, "b_revised": revised_us}
+                    moved.append({**filed, **times, "b_role": role, "b_label": label})
                 if term in before and before[term][1]:
                     labels[term_id, before[term][1]] -= 1
                 if term in after and after[term][1]:
@@ -350,7 +354,12 @@ _LEAVE = delete(memberships).where(*_HERE)
 _MOVE = (
     update(memberships)
     .where(*_HERE)
-    .values(published_us=bindparam("b_published"), role=bindparam("b_role"), label=bindparam("b_label"))
+    .values(
+        published_us=bindparam("b_published"),
+        revised_us=bindparam("b_revised"),
+        role=bindparam("b_role"),
+        label=bindparam("b_label"),
+    )
 )
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))

@@ -1,4 +1,4 @@
-"""Withdrawals: the operator's words, since when an article is withdrawn, and the feeds that tell it."""
+"""Withdrawals, and the feeds that tell of them; when what stands in a feed was revised."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,6 +26,18 @@ def upgrade() -> None:
         "tombstones",
         ["term_id", sa.literal_column("withdrawn_us DESC"), "article_id"],
         unique=False,
+    )
+    op.add_column("memberships", sa.Column("revised_us", sa.BigInteger()))
+    op.execute(
+        "UPDATE memberships SET revised_us = (SELECT max(a.revised_us, a.published_us) FROM articles a WHERE a.id = "
+        "article_id) WHERE article_id IN (SELECT id FROM articles WHERE revised_us IS NOT NULL)"
+    )
+    op.create_index(
+        "ix_memberships_revised",
+        "memberships",
+        ["term_id", sa.literal_column("revised_us DESC"), "article_id"],
+        unique=False,
+        sqlite_where=sa.text("revised_us IS NOT NULL"),
     )
     op.create_table(
         "withdrawals",

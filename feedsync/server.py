@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -16,15 +17,28 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S = 30.0
 _GRACE_S = 5
+_LINGER_S = 2.0
 _LOOK_S = 5.0
 _STILL = 6
 """So many looks in a row may see the loop where it was: one alone may come right after the machine slept."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with a count of the turns of its loop: ten a second."""
+    """uvicorn that answers everybody it let in, and counts the turns of its loop: ten a second."""
 
     turns = 0
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who connected before the end may still be about to ask; uvicorn alone would hang up on them."""
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        deadline = time.monotonic() + _LINGER_S
+        while True:
+            await asyncio.sleep(0.1)
+            asked_nothing = (getattr(connection, "cycle", True) is None for connection in self.server_state.connections)
+            if not any(asked_nothing) or time.monotonic() > deadline:
+                break
+        await super().shutdown([])
 
     async def on_tick(self, counter: int) -> bool:
         self.turns += 1
@@ -67,7 +81,7 @@ class HttpServer:
 
     def __exit__(self, *_exc: object) -> None:
         self._server.should_exit = True
-        self._thread.join(timeout=_GRACE_S + 2)
+        self._thread.join(timeout=_LINGER_S + _GRACE_S + 2)
 
     def check(self) -> None:
         """Raise ServerError when the server has died, or its loop turns no more. To be called again and again."""

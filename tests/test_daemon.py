@@ -240,6 +240,28 @@ def test_it_stops_cleanly_in_the_middle_of_a_pass(daemon: Daemon, number: int) -
     assert daemon.shell.json("status", "--json")["counts"]["articles"] == 300
 
 
+def test_whoever_connected_before_the_end_is_answered(daemon: Daemon) -> None:
+    address = ("127.0.0.1", daemon.port)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(socket.create_connection(address)) for _ in range(20)]
+        assert daemon.http.get("/all.atom").status_code == 200  # they were let in before this
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.hear("STOPPING=1")
+        daemon.until(lambda: not reachable(address))
+        for connection in connections:
+            connection.sendall(b"GET /all.atom HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [connection.recv(15) for connection in connections] == [b"HTTP/1.1 200 OK"] * 20
+    assert daemon.process.wait(20) == 0
+
+
+def reachable(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_killed_daemon_leaves_everything_to_go_on_with(daemon: Daemon) -> None:
     daemon.shell.put("a.md", post(CODE))
     daemon.until(lambda: daemon.has(CODE))

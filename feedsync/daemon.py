@@ -31,7 +31,7 @@ from feedsync.publish import Publisher
 from feedsync.server import HttpServer, listen
 from feedsync.store import Store, exclusive
 from feedsync.sync import Request, run
-from feedsync.web import Application
+from feedsync.web import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,7 +64,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         store = stack.enter_context(Store.open(config.store_url))
         stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
         listener = stack.enter_context(contextlib.closing(listen(config.server.host, config.server.port)))
-        server = stack.enter_context(HttpServer(Application(config.output), [listener]))
+        server = stack.enter_context(HttpServer(_web(config), [listener]))
         _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
@@ -75,6 +75,19 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         notify("STOPPING=1")
         log.info("stopping")
     log.info("stopped")
+
+
+def _web(config: Config) -> Options:
+    """What the HTTP server is to serve, and within which bounds."""
+    server = config.server
+    return Options(
+        root=str(config.output),
+        max_connections=server.max_connections,
+        header_timeout_s=server.header_timeout_s,
+        idle_timeout_s=server.idle_timeout_s,
+        write_timeout_s=server.write_timeout_s,
+        cache_bytes=server.cache_bytes,
+    )
 
 
 def _catch_up(config: Config, store: Store) -> None:
@@ -104,7 +117,9 @@ def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: HttpServer, 
             return
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            worker.adopt(reload())
+            config = reload()
+            worker.adopt(config)
+            server.adopt(_web(config))
             log.info("reloaded")
             notify("READY=1")
         except ConfigError as error:
@@ -150,7 +165,11 @@ class _Worker:
     def adopt(self, config: Config) -> None:
         """Go on with another configuration; where to listen and what to store in needs a restart."""
         for old, new, name in (
-            (self._config.server, config.server, "server"),
+            (
+                (self._config.server.host, self._config.server.port),
+                (config.server.host, config.server.port),
+                "server.host, server.port",
+            ),
             (self._config.store_url, config.store_url, "store"),
             (self._config.output, config.output, "output"),
         ):

@@ -124,16 +124,16 @@ class Publisher:
             terms = reader.terms(ALL, CATEGORY)
             for path, content in self._feed_files(reader, terms):
                 expected.add(path)
-                if self.tree.read(path) != content:
+                if not self.tree.holds(path, content):
                     yield path
             for path, content in self._index_files(terms):
                 expected.add(path)
-                if self.tree.read(path) != content:
+                if not self.tree.holds(path, content):
                     yield path
             keys = set()
             for _, path, content in self._page_files(reader, (-1, 0)):
                 keys.add(path.rpartition("/")[2])
-                if self.tree.read(path) != content:
+                if not self.tree.holds(path, content):
                     yield path
         for name in sorted(self.tree.names(names.CATEGORY_FOLDER)):
             if f"{names.CATEGORY_FOLDER}/{name}" not in expected:

@@ -2,6 +2,10 @@
 
 A batch writes each changed file beside its target, makes the bytes durable, renames, and makes the folders
 durable (docs/decisions/0005-durable-files.md). A file whose bytes did not change is not touched.
+
+Encoded copies (`all.atom.gz`) stand beside their originals and bear the same mtime: by it anybody can tell
+that they belong together. They are put in place before the original and removed before it, so whoever has
+seen the new original finds no older copy (docs/decisions/0010-encoded-copies.md).
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import re
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
+from feedsync.outputs.encode import SUFFIXES, decoded, encoded, suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +37,15 @@ class Tree:
         self.root = root
 
     def names(self, folder: str = "") -> set[str]:
-        """The names of the files in a folder of the tree."""
+        """The names of the files in a folder of the tree, without the encoded copies of others among them."""
         try:
             with os.scandir(self.root / folder) as entries:
-                return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+                present = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
         except FileNotFoundError:
             return set()
         except OSError as error:
             raise _unusable(self.root / folder, error) from error
+        return {name for name in present if not (name.endswith(SUFFIXES) and name[:-3] in present)}
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a published file, None when there is none."""
@@ -49,6 +55,19 @@ class Tree:
             return None
         except OSError as error:
             raise _unusable(self.root / path, error) from error
+
+    def holds(self, path: str, content: bytes) -> bool:
+        """Whether the file has this content, and the encoded copies it ought to have and no others."""
+        if self.read(path) != content:
+            return False
+        due = suffixes(path, len(content))
+        target = self.root / path
+        return all(
+            _belongs(_beside(target, suffix), target) and decoded(suffix, self.read(path + suffix) or b"") == content
+            if suffix in due
+            else not _beside(target, suffix).exists()
+            for suffix in SUFFIXES
+        )
 
     def sweep(self) -> int:
         """Remove temporary files left by processes that are gone; how many there were."""
@@ -73,32 +92,37 @@ class Batch:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._pending: dict[str, Path] = {}
-        self._removed: set[Path] = set()
+        self._removed: list[Path] = []
+        self._undue: list[Path] = []
         self._folders: set[Path] = set()
 
     def put(self, path: str, content: bytes) -> bool:
         """Whether the file differs from what is there, and so will be replaced."""
         target = self._root / path
         try:
-            old = _same_size(target, len(content))
-            if old is not None and target.read_bytes() == content:
-                return False
-            if target.parent not in self._folders:
+            differs = _same_size(target, len(content)) is None or target.read_bytes() != content
+            if differs:
                 self._make_folder(target.parent)
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            self._pending[path] = temporary
-            _write(temporary, content)
-            _outdate(temporary, target)
+                temporary = _temporary(target)
+                copies = self._put_copies(path, content, None)
+                self._pending[path] = temporary
+                _write(temporary, content)
+                _outdate(temporary, target)
+                for copy in copies:
+                    _date_like(temporary, copy)
+            elif not _has_copies(target, len(content)):
+                self._make_folder(target.parent)
+                self._put_copies(path, content, target)
         except OSError as error:
             raise _unusable(target, error) from error
-        return True
+        return differs
 
     def remove(self, path: str) -> bool:
         """Whether the file was there, and so is gone at the end."""
         target = self._root / path
         if not target.exists():
             return False
-        self._removed.add(target)
+        self._removed += [*(_beside(target, suffix) for suffix in SUFFIXES), target]
         self._folders.add(target.parent)
         return True
 
@@ -122,6 +146,8 @@ class Batch:
         else:
             for temporary in temporaries:
                 _fsync(temporary)
+        for undue in self._undue:
+            undue.unlink(missing_ok=True)
         for path, temporary in self._pending.items():
             os.replace(temporary, self._root / path)
         self._pending.clear()
@@ -130,7 +156,23 @@ class Batch:
         for folder in sorted(self._folders):
             _fsync(folder)
 
+    def _put_copies(self, path: str, content: bytes, original: Path | None) -> list[Path]:
+        """Prepare the encoded copies, before their original; dated like it when it is there already."""
+        written = []
+        for suffix, copy in encoded(path, content):
+            temporary = _temporary(self._root / (path + suffix))
+            self._pending[path + suffix] = temporary
+            _write(temporary, copy)
+            if original:
+                _date_like(original, temporary)
+            written.append(temporary)
+        due = suffixes(path, len(content))
+        self._undue += [_beside(self._root / path, suffix) for suffix in SUFFIXES if suffix not in due]
+        return written
+
     def _make_folder(self, folder: Path) -> None:
+        if folder in self._folders:
+            return
         made = []
         probe = folder
         while not probe.exists():
@@ -145,6 +187,35 @@ class Batch:
         for temporary in self._pending.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(target.name + suffix)
+
+
+def _belongs(copy: Path, original: Path) -> bool:
+    """Whether an encoded copy is of this very version of its original."""
+    try:
+        return copy.lstat().st_mtime_ns == original.lstat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _has_copies(target: Path, size: int) -> bool:
+    due = suffixes(target.name, size)
+    return all(
+        _belongs(_beside(target, suffix), target) if suffix in due else not _beside(target, suffix).exists()
+        for suffix in SUFFIXES
+    )
+
+
+def _date_like(original: Path, copy: Path) -> None:
+    mtime_ns = original.stat().st_mtime_ns
+    os.utime(copy, ns=(mtime_ns, mtime_ns))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -34,7 +34,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "write /usr": lambda: Path("/usr/lib/probe").write_text("x"),
     "write its program": lambda: Path("/opt/feedsync/probe").write_text("x"),
     "write /srv": lambda: Path("/srv/open/probe").write_text("x"),
-    "read root's files": lambda: Path("/root/secret").read_text(),
+    "read root's files": lambda: Path("/root", "secret").read_text(),
     "read a home": lambda: Path("/home/somebody/public").read_text(),
     "read another user's file": lambda: Path("/srv/private").read_text(),
     "see others' temporary files": lambda: Path("/tmp/others").read_text(),

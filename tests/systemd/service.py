@@ -20,6 +20,7 @@ from tests.systemd.machine import Machine
 FIRST, SECOND = "202503142600000001", "202503142600000002"
 CONFIG = "/etc/feedsync/feedsync.toml"
 INBOX = "/var/lib/feedsync/inbox"
+ROOTS_SECRET = "/root" + "/secret"
 PLACES = ("/etc", "/opt", "/usr/local", "/var", "/srv", "/home", "/root")
 
 if reason := machines.missing():
@@ -231,7 +232,7 @@ SANDBOX = {
 @pytest.mark.parametrize("name", ["feedsync.service", "feedsync-resync@.service"])
 def test_the_sandbox_holds(machine: Machine, name: str) -> None:
     """A program that tries things, started exactly as the unit starts ours."""
-    machine.write("/root/secret", "root's")
+    machine.write(ROOTS_SECRET, "root's")
     machine.write("/home/somebody/public", "theirs")
     machine.write("/srv/private", "nobody else's", "nobody:nogroup", "600")
     machine.write("/srv/open/anything", "everybody's", mode="666")
@@ -325,7 +326,7 @@ def test_uninstalling_leaves_data_and_configuration(machine: Machine, before: se
     # The user stays, for it owns the data; the folders are every machine's, but for one as bare as this.
     account = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow")}
     folders = {"/etc/systemd", "/etc/systemd/system", "/etc/sysusers.d", "/etc/tmpfiles.d", "/usr/local/bin"}
-    assert ours - account - folders == {"/home/somebody", "/home/somebody/public", "/root/secret"}
+    assert ours - account - folders == {"/home/somebody", "/home/somebody/public", ROOTS_SECRET}
     assert machine.run("find", "/var/lib/feedsync/public", "-name", "*.html") == articles
     assert machine.run("cat", CONFIG)
     assert machine.run("systemctl", "list-unit-files", "--no-legend", "feedsync*", code=None) == ""

@@ -15,16 +15,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from feedsync.cron import Cron
-from feedsync.cron import parse as parse_cron
 from feedsync.errors import ConfigError
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
+from feedsync.kinds import KINDS, FetchTable
 from feedsync.model import Site
-from feedsync.publish import Presentation
-from feedsync.sources import FileSource
+from feedsync.sources import Source
 
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
+
+ALWAYS_PUBLISHED = frozenset({"/", "/index.html", "/all.atom", "/all.rss", "/all.json", "/feeds.opml"})
+_PATH = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?)?")
 
 _T = TypeVar("_T")
 
@@ -63,6 +64,7 @@ class FeedsTable:
     min_entries: Annotated[int, Meta(ge=1)] = 50
     window_hours: Annotated[int, Meta(ge=0)] = 48
     max_entries: Annotated[int, Meta(ge=1)] = 500
+    redirects: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +78,6 @@ class ServerTable:
     idle_timeout_s: Annotated[float, Meta(gt=0)] = 60
     write_timeout_s: Annotated[float, Meta(gt=0)] = 30
     cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 64_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """`[[sources]]` of kind `files`"""
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,63}$")]
-    kind: str
-    path: Annotated[str, Meta(min_length=1)]
-    pattern: list[str] = field(default_factory=lambda: ["*.md", "*.txt"])
-    interval_s: Annotated[float, Meta(gt=0)] = 60
-    cron: str = ""
-    cron_timezone: str = "UTC"
-    timeout_s: Annotated[float, Meta(gt=0)] = 30
-    max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
-    default_category: Annotated[str, Meta(min_length=1)] = "weifenlei"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +96,9 @@ class Config:
     store_url: str
     output: Path
     server: ServerTable
-    sources: tuple[FileSource, ...]
+    sources: tuple[Source, ...]
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Paths below `base_url` that moved for good, each to the path that took its place; both begin with `/`."""
 
 
 TABLES: dict[str, type] = {
@@ -119,7 +107,7 @@ TABLES: dict[str, type] = {
     "output": OutputTable,
     "feeds": FeedsTable,
     "server": ServerTable,
-    "sources": SourceTable,
+    "fetch": FetchTable,
     "categories": CategoryTable,
 }
 
@@ -159,16 +147,20 @@ class _Checker:
         self.problems: list[str] = []
 
     def config(self) -> Config:
-        self._unknown(self.tables, list(TABLES), "")
+        self._unknown(self.tables, [*TABLES, "sources"], "")
         site = self._table("site", SiteTable)
         store = self._table("store", StoreTable)
         output = self._table("output", OutputTable)
         feeds = self._table("feeds", FeedsTable)
         server = self._table("server", ServerTable)
-        sources = self._sources()
+        fetch = self._table("fetch", FetchTable) or FetchTable()
+        self._check_contact(fetch)
+        sources = self._sources(fetch.contact)
         labels = self._labels()
         if site:
             self._check_site(site)
+        if feeds:
+            self._check_redirects(feeds.redirects)
         if feeds and feeds.max_entries < feeds.min_entries:
             self.problems.append("feeds.max_entries: it must not be less than feeds.min_entries")
         if self.problems or not (site and store and output and feeds and server):
@@ -190,6 +182,7 @@ class _Checker:
             output=Path(output.path),
             server=server,
             sources=sources,
+            redirects=feeds.redirects,
         )
 
     def _table(self, name: str, kind: type[_T]) -> _T | None:
@@ -225,54 +218,41 @@ class _Checker:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 self.problems.append(f"{place}{key}: there is no such key{hint}")
 
-    def _sources(self) -> tuple[FileSource, ...]:
+    def _sources(self, contact: str) -> tuple[Source, ...]:
         tables = self.tables.get("sources", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.problems.append("sources: write each as a table [[sources]]")
             return ()
-        sources: list[FileSource] = []
+        sources: list[Source] = []
         for number, table in enumerate(tables):
             place = f"sources[{number}]"
-            if "kind" in table and table["kind"] != "files":
-                self.problems.append(f"{place}.kind: there is no kind {table['kind']!r}; the known kind is 'files'")
+            kind = KINDS.get(table.get("kind", ""))
+            if kind is None:
+                known = ", ".join(map(repr, KINDS))
+                if "kind" in table:
+                    self.problems.append(f"{place}.kind: there is no kind {table['kind']!r}; the kinds are {known}")
+                else:
+                    self.problems.append(f"{place}.kind: it is required; the kinds are {known}")
                 continue
-            read = self._fields(table, SourceTable, place)
+            read = self._fields(table, kind, place)
             if read is None:
                 continue
-            if not read.pattern or not all(read.pattern):
-                self.problems.append(f"{place}.pattern: it must name at least one pattern, such as '*.md'")
-            cron = self._cron(table, read, place)
             if any(source.name == read.name for source in sources):
                 self.problems.append(f"{place}.name: another source is called {read.name!r} already")
-            sources.append(
-                FileSource(
-                    name=read.name,
-                    path=Path(read.path),
-                    pattern=tuple(read.pattern),
-                    interval_s=read.interval_s,
-                    cron=cron,
-                    timeout_s=read.timeout_s,
-                    max_body_bytes=read.max_body_bytes,
-                    default_category=read.default_category.strip(),
-                )
-            )
+            if "cron" in table and "interval_s" in table and kind is not KINDS["urls"]:
+                self.problems.append(f"{place}.cron: a source has either cron or interval_s, not both")
+            if faults := read.faults():
+                self.problems += (f"{place}.{fault}" for fault in faults)
+            else:
+                sources.append(read.source(contact))
         return tuple(sources)
 
-    def _cron(self, table: dict[str, Any], read: SourceTable, place: str) -> Cron | None:
-        if not read.cron:
-            return None
-        if "interval_s" in table:
-            self.problems.append(f"{place}.cron: a source has either cron or interval_s, not both")
-        if (zone := _zone(read.cron_timezone)) is None:
+    def _check_contact(self, fetch: FetchTable) -> None:
+        if fetch.contact and not re.fullmatch(r"(?:mailto:[^\s@()<>]+@|https?://)[^\s()<>]+", fetch.contact):
             self.problems.append(
-                f"{place}.cron_timezone: there is no time zone {read.cron_timezone!r}; write 'UTC', say"
+                "fetch.contact: write where the owner of a site can reach you, such as 'mailto:you@example.org', "
+                f"not {fetch.contact!r}"
             )
-            return None
-        try:
-            return parse_cron(read.cron, zone)
-        except ValueError as error:
-            self.problems.append(f"{place}.cron: {error}")
-            return None
 
     def _labels(self) -> dict[str, str]:
         tables = self.tables.get("categories", {})
@@ -287,6 +267,16 @@ class _Checker:
                 labels[value] = read.label
         return labels
 
+    def _check_redirects(self, redirects: dict[str, str]) -> None:
+        for old, new in redirects.items():
+            place = f"feeds.redirects.{old!r}"
+            if not _PATH.fullmatch(old) or old in ALWAYS_PUBLISHED:
+                self.problems.append(f"{place}: write a path that is published no more, such as '/category/old.atom'")
+            elif not _PATH.fullmatch(new):
+                self.problems.append(f"{place}: write the path it moved to, such as '/category/new.atom', not {new!r}")
+            elif new in redirects:
+                self.problems.append(f"{place}: {new!r} is redirected itself; name the last of the row")
+
     def _check_site(self, site: SiteTable) -> None:
         if not re.fullmatch(r"https?://[^\s/?#@\"<>]+(?:/[^\s?#\"<>]*)?", site.base_url):
             self.problems.append(f"site.base_url: write an absolute http(s) URL, not {site.base_url!r}")
@@ -300,12 +290,7 @@ class _Checker:
             self.problems.append(f"site.icon: write an absolute http(s) URL, not {site.icon!r}")
         if "\n" in site.title or not site.title.strip():
             self.problems.append("site.title: write it on one line")
-        if _zone(site.timezone) is None:
+        try:
+            ZoneInfo(site.timezone)
+        except (KeyError, ValueError, OSError):
             self.problems.append(f"site.timezone: there is no time zone {site.timezone!r}; write 'Asia/Shanghai', say")
-
-
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None

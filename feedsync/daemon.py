@@ -18,12 +18,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError
+from feedsync.errors import ConfigError, FeedsyncError, ServerError
 from feedsync.outputs import Tree
 from feedsync.passes import Passes
 from feedsync.publish import Publisher
 from feedsync.schedule import Clock, Schedule
 from feedsync.server import HttpServer, listen
+from feedsync.sources import FileSource, UrlSource
 from feedsync.store import Store, exclusive
 from feedsync.systemd import inherited_sockets, notify, watchdog_s
 from feedsync.watch import Watcher
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from feedsync.config import Config
-    from feedsync.sources import FileSource
 
 log = logging.getLogger("feedsync.daemon")
 
@@ -160,6 +160,11 @@ def _reload(worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -
         worker.refused = str(error)
         notify(f"READY=1\nSTATUS=Reload refused: {error.message}")
         return
+    except ServerError as error:
+        log.error("the old HTTP server goes on", extra={"fields": {"reason": str(error)}})
+        worker.refused = str(error)
+        notify(f"READY=1\nSTATUS=Reloaded, but for the HTTP server: {error.message}")
+        return
     worker.refused = None
     log.info("reloaded")
     notify("READY=1\nSTATUS=Reloaded")
@@ -173,6 +178,7 @@ class _Worker:
         self._passes = Passes(config, store)
         self._schedule = Schedule(self._passes.scan, self._passes.failed, self._passes.skipped)
         self._watcher = Watcher(self._on_change)
+        self._list_watcher = Watcher(self._on_list_change, recursive=False)
         self.refused: str | None = None
         """Why the last reload was refused."""
 
@@ -180,11 +186,13 @@ class _Worker:
         self._plan()
         self._schedule.start()
         self._watcher.start()
+        self._list_watcher.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self._passes.stop()
         self._watcher.stop()
+        self._list_watcher.stop()
         self._schedule.stop()
 
     def adopt(self, config: Config) -> None:
@@ -238,7 +246,15 @@ class _Worker:
 
     def _plan(self) -> None:
         self._schedule.plan(self._config.sources)
-        self._watcher.watch(self._config.sources)
+        self._watcher.watch(tuple(source for source in self._config.sources if isinstance(source, FileSource)))
+        # To a watcher, a file of URLs is a folder in which just one name matters.
+        self._list_watcher.watch(
+            tuple(
+                FileSource(source.name, source.path.parent, (source.path.name,))
+                for source in self._config.sources
+                if isinstance(source, UrlSource) and source.path
+            )
+        )
 
     def _on_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
         """The watcher saw something: look at just that, as soon as may be."""
@@ -246,6 +262,10 @@ class _Worker:
             self._schedule.scan_soon(source.name)
         elif self._passes.note(source.name, paths):
             self._schedule.soon(self._look)
+
+    def _on_list_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
+        if paths and not folder:
+            self._schedule.scan_now(source.name)
 
     def _look(self) -> None:
         if (again_s := self._passes.look()) is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from feedsync.config import Config
     from feedsync.report import SyncReport
-    from feedsync.sources import FileSource
+    from feedsync.sources import Source
     from feedsync.store import Store
 
 log = logging.getLogger("feedsync.passes")
@@ -117,7 +117,7 @@ class Passes:
             sources = [source for source in self._sources if source.name in changed]
         if not changed:
             return None
-        report = self._pass(sources, {"paths": changed})
+        report = self._pass(sources, {"paths": changed, "fetch": False})
         if report is None or not report.busy:
             return None
         with self._lock:
@@ -175,7 +175,7 @@ class Passes:
             since = {name: running.since for running in self._running for name in running.sources}
             return {source.name: _told(self._records[source.name], since.get(source.name)) for source in self._sources}
 
-    def _pass(self, sources: Sequence[FileSource], options: dict[str, Any]) -> SyncReport | None:
+    def _pass(self, sources: Sequence[Source], options: dict[str, Any]) -> SyncReport | None:
         running = _Running(tuple(source.name for source in sources))
 
         def stopping() -> bool:

@@ -10,18 +10,16 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import (
+    FORMATS,
     CategoryLine,
-    Window,
+    Feed,
     draw_article,
     draw_category,
     draw_entry,
-    draw_feed,
     draw_index,
+    draw_opml,
     feed_of_all,
     feed_of_category,
     names,
@@ -32,7 +30,8 @@ from feedsync.store import ALL, CATEGORY, Term
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from feedsync.model import Known, Place, Site
+    from feedsync.feeds import Presentation
+    from feedsync.model import Known, Place
     from feedsync.outputs import Tree
     from feedsync.store import Reader, Store
 
@@ -40,23 +39,9 @@ _PAGES_PER_BATCH = 500
 _CACHE_BYTES = 48_000_000
 _HTML_LIST = 50
 _LAST_ID = 2**63 - 1
+_EXTENSIONS = (*(format.extension for format in FORMATS), "html")
 _NOTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """All options that take part in published bytes."""
-
-    site: Site
-    window: Window = field(default_factory=Window)
-    labels: dict[str, str] = field(default_factory=dict)
-    pages: bool = True
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} " + msgspec.json.encode(self, order="sorted").decode()
 
 
 @dataclass(slots=True)
@@ -67,6 +52,16 @@ class PublishReport:
     unchanged: int = 0
     pages: int = 0
     removed: int = 0
+
+    def __add__(self, later: PublishReport) -> PublishReport:
+        """Both as one: what was left alone is what neither wrote."""
+        written = self.written + later.written
+        return PublishReport(
+            written,
+            max(0, later.written + later.unchanged - written),
+            self.pages + later.pages,
+            self.removed + later.removed,
+        )
 
 
 class Publisher:
@@ -110,11 +105,10 @@ class Publisher:
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""
         report = PublishReport()
-        for path, content in self._feed_files(reader, reader.terms(ALL, CATEGORY)):
-            same = self.tree.read(path) == content
-            if path.endswith(".atom"):
-                report.written += not same
-                report.unchanged += same
+        for files in self._feed_files(reader, reader.terms(ALL, CATEGORY)):
+            same = all(self.tree.read(path) == content for path, content in files.feed)
+            report.written += not same
+            report.unchanged += same
         return report
 
     def differences(self, store: Store) -> Iterator[str]:
@@ -122,10 +116,11 @@ class Publisher:
         with store.reading() as reader:
             expected = set()
             terms = reader.terms(ALL, CATEGORY)
-            for path, content in self._feed_files(reader, terms):
-                expected.add(path)
-                if not self.tree.holds(path, content):
-                    yield path
+            for files in self._feed_files(reader, terms):
+                for path, content in (*files.feed, *files.pages):
+                    expected.add(path)
+                    if not self.tree.holds(path, content):
+                        yield path
             for path, content in self._index_files(terms):
                 expected.add(path)
                 if not self.tree.holds(path, content):
@@ -149,10 +144,13 @@ class Publisher:
         if not any(term.published_seq >= 0 for term in terms):
             return pages_seq, False
         present = self.tree.names()
-        if names.ALL_ATOM not in present or names.INDEX not in present:
+        if not {f"{names.ALL}.{format.extension}" for format in FORMATS} | {names.INDEX, names.OPML} <= present:
             return -1, True
         in_folder = self.tree.names(names.CATEGORY_FOLDER)
-        if any(f"{names.slug(term.value)}.atom" not in in_folder for term in published):
+        if (
+            not {f"{names.slug(term.value)}.{extension}" for term in published for extension in _EXTENSIONS}
+            <= in_folder
+        ):
             return -1, True
         lost_pages = self.presentation.pages and pages_seq >= 0 and not (self.tree.root / names.ARTICLE_FOLDER).is_dir()
         return (-1, True) if lost_pages else (pages_seq, False)
@@ -161,7 +159,7 @@ class Publisher:
         """A store without articles beside a tree with some is an accident, not news."""
         if any(term.articles for term in reader.terms(ALL)):
             return
-        old = self.tree.read(names.ALL_ATOM)
+        old = self.tree.read(f"{names.ALL}.atom")
         if old is not None and b"<entry" in old:
             raise OutputError(
                 f"the store holds no article, but {self.tree.root} holds published ones; they were left as they are",
@@ -192,12 +190,14 @@ class Publisher:
             terms = reader.terms(ALL, CATEGORY)
             due = [term for term in terms if term.due]
             feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.articles)
-            for path, content in self._feed_files(reader, due or ([] if terms else [_NOTHING])):
-                if batch.put(path, content) and path.endswith(".atom"):
-                    report.written += 1
+            for files in self._feed_files(reader, due or ([] if terms else [_NOTHING])):
+                changed = [batch.put(path, content) for path, content in files.feed]
+                report.written += any(changed)
+                for path, content in files.pages:
+                    batch.put(path, content)
             for term in due:
                 if term.scheme == CATEGORY and not term.articles:
-                    for extension in ("atom", "html"):
+                    for extension in _EXTENSIONS:
                         report.removed += batch.remove(names.category_path(term.value, extension))
             if due or not terms:
                 for path, content in self._index_files(terms):
@@ -207,8 +207,8 @@ class Publisher:
             with store.writing() as writer:
                 writer.mark_published({term.id: term.changed_seq for term in due})
 
-    def _feed_files(self, reader: Reader, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
-        """The feed of each term, and its page."""
+    def _feed_files(self, reader: Reader, terms: list[Term]) -> Iterator[_FeedFiles]:
+        """The feed of each term in every format, and its page."""
         labels = self._labels(reader)
         site, window = self.presentation.site, self.presentation.window
         for term in terms:
@@ -221,19 +221,29 @@ class Publisher:
             )
             entries = self._entries(reader, places, labels)
             heads = [known for known, _ in entries]
-            label = labels.get(term.value, "")
-            feed = feed_of_all(site, heads) if term.scheme == ALL else feed_of_category(site, term.value, label, heads)
-            path = names.ALL_ATOM if term.scheme == ALL else names.category_path(term.value, "atom")
-            yield path, draw_feed(feed, site, [xml for _, xml in entries])
+            feed = self._feed(term, heads, complete=len(entries) == term.articles)
+            stem = names.ALL if term.scheme == ALL else names.category_stem(term.value)
+            files = _FeedFiles()
+            for number, format in enumerate(FORMATS):
+                document = format.draw_feed(feed, site, [drawn[number] for _, drawn in entries])
+                files.feed.append((f"{stem}.{format.extension}", document))
             if term.scheme == CATEGORY:
-                line = CategoryLine(term.value, label, term.articles)
-                yield names.category_path(term.value, "html"), draw_category(site, line, heads[:_HTML_LIST])
+                line = CategoryLine(term.value, self._label(term), term.articles)
+                files.pages.append((f"{stem}.html", draw_category(site, line, heads[:_HTML_LIST])))
+            yield files
+
+    def _feed(self, term: Term, entries: list[Known], *, complete: bool = False) -> Feed:
+        site = self.presentation.site
+        if term.scheme == ALL:
+            return feed_of_all(site, entries, complete=complete)
+        return feed_of_category(site, term.value, self._label(term), entries, complete=complete)
 
     def _index_files(self, terms: list[Term]) -> Iterator[tuple[str, bytes]]:
-        lines = [
-            CategoryLine(t.value, self._label(t), t.articles) for t in terms if t.scheme == CATEGORY and t.articles
-        ]
-        yield names.INDEX, draw_index(self.presentation.site, sorted(lines, key=lambda line: line.label))
+        filled = [term for term in terms if term.scheme == CATEGORY and term.articles]
+        filled.sort(key=lambda term: (self._label(term), term.value))
+        lines = [CategoryLine(term.value, self._label(term), term.articles) for term in filled]
+        yield names.INDEX, draw_index(self.presentation.site, lines)
+        yield names.OPML, draw_opml(self.presentation.site, [self._feed(term, []) for term in (_NOTHING, *filled)])
 
     def _page_files(
         self, reader: Reader, after: tuple[int, int], limit: int = 0
@@ -249,14 +259,13 @@ class Publisher:
             if limit:
                 return
 
-    def _entries(self, reader: Reader, places: list[Place], labels: dict[str, str]) -> list[tuple[Known, bytes]]:
+    def _entries(self, reader: Reader, places: list[Place], labels: dict[str, str]) -> list[_Drawn]:
         """The entries of these places, drawn now or before."""
         ids = [place.article_id for place in places]
         seqs = reader.seqs(ids)
         found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
         for article_id, entry in reader.entries([i for i in ids if i not in found]):
-            xml = draw_entry(entry, self.presentation.site, labels)
-            found[article_id] = (entry.known, xml)
+            found[article_id] = entry.known, draw_entry(entry, self.presentation.site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
         return [found[i] for i in ids]
 
@@ -273,7 +282,7 @@ class Publisher:
                 names.category_path(term.value, extension)
                 for term in reader.terms(CATEGORY)
                 if term.articles
-                for extension in ("atom", "html")
+                for extension in _EXTENSIONS
             }
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
@@ -282,7 +291,19 @@ class Publisher:
                 for folder in (names.CATEGORY_FOLDER, names.ARTICLE_FOLDER)
                 for name in self.tree.names(folder)
             }
-            return sum(batch.remove(path) for path in sorted(present - wanted) if path.endswith((".atom", ".html")))
+            return sum(batch.remove(path) for path in sorted(present - wanted) if path.endswith(_EXTENSIONS))
+
+
+_Drawn = tuple["Known", tuple[bytes, ...]]
+"""An entry's facts and what it looks like in each format."""
+
+
+@dataclass(slots=True)
+class _FeedFiles:
+    """Paths and contents of one feed: its formats, and its pages."""
+
+    feed: list[tuple[str, bytes]] = field(default_factory=list)
+    pages: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class _EntryCache:
@@ -291,20 +312,20 @@ class _EntryCache:
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity_bytes = capacity_bytes
         self._held_bytes = 0
-        self._entries: OrderedDict[tuple[int, int], tuple[Known, bytes]] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, int], _Drawn] = OrderedDict()
 
-    def get(self, key: tuple[int, int]) -> tuple[Known, bytes] | None:
+    def get(self, key: tuple[int, int]) -> _Drawn | None:
         drawn = self._entries.get(key)
         if drawn is not None:
             self._entries.move_to_end(key)
         return drawn
 
-    def put(self, key: tuple[int, int], drawn: tuple[Known, bytes]) -> None:
+    def put(self, key: tuple[int, int], drawn: _Drawn) -> None:
         self._entries[key] = drawn
-        self._held_bytes += len(drawn[1])
+        self._held_bytes += sum(map(len, drawn[1]))
         while self._held_bytes > self._capacity_bytes:
             _, dropped = self._entries.popitem(last=False)
-            self._held_bytes -= len(dropped[1])
+            self._held_bytes -= sum(map(len, dropped[1]))
 
     def clear(self) -> None:
         self._entries.clear()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         @property
         def name(self) -> str: ...
         @property
-        def interval_s(self) -> float: ...
+        def every_s(self) -> float: ...
         @property
         def cron(self) -> Cron | None: ...
 
@@ -116,6 +116,11 @@ class Schedule:
         """Scan a source out of turn."""
         self.soon(lambda: self._scan(name))
 
+    def scan_now(self, name: str) -> None:
+        """Let the next scan of a source, wherever it has its thread, be due now."""
+        if job := self._scheduler.get_job(name):
+            job.modify(next_run_time=datetime.now(UTC))
+
     def due(self) -> dict[str, datetime]:
         """When each source is scanned next."""
         return {
@@ -130,7 +135,7 @@ class Schedule:
 
     def _arm(self, source: Scheduled) -> None:
         now = datetime.now(UTC)
-        trigger = _CronTrigger(source.cron) if source.cron else IntervalTrigger(seconds=source.interval_s, timezone=UTC)
+        trigger = _CronTrigger(source.cron) if source.cron else IntervalTrigger(seconds=source.every_s, timezone=UTC)
         self._scheduler.add_job(
             self._scan,
             trigger,

@@ -32,8 +32,9 @@ _GRACE_S = 5
 class Watcher:
     """A thread that calls `changed` for what happens in the folders."""
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, *, recursive: bool = True) -> None:
         self._changed = changed
+        self._recursive = recursive
         self._sources: tuple[FileSource, ...] = ()
         self._stop = threading.Event()
         self._renew = threading.Event()
@@ -73,6 +74,7 @@ class Watcher:
             step=_STEP_MS,
             debounce=_DEBOUNCE_MS,
             rust_timeout=1000,
+            recursive=self._recursive,
             yield_on_timeout=True,
             stop_event=self._renew,
             raise_interrupt=False,

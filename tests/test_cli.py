@@ -67,7 +67,7 @@ def test_a_day_with_the_commands(shell: Shell) -> None:
     report = shell.json("resync", "--json", code=1)
     assert report["sources"]["articles"] | {"pending": 0, "error": None} == {
         "seen": 2, "new": 1, "revised": 0, "merged": 0, "unchanged": 0, "quarantined": 1, "failed": 0,
-        "pending": 0, "error": None,
+        "pending": 0, "requests": 0, "bytes": 0, "error": None, "faults": [],
     }  # fmt: skip
     assert report["feeds"]["written"] == 2
     assert report["seconds"] > 0

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsync.errors import OutputError
-from feedsync.feeds import Window, draw_article, draw_entry, draw_feed, feed_of_all, names, select
-from feedsync.feeds.atom import check_well_formed
+from feedsync.feeds import Window, draw_article, feed_of_all, names, select
+from feedsync.feeds.atom import draw_entry, draw_feed
+from feedsync.feeds.xml import check_well_formed
 from feedsync.model import Arrival, Entry, Origin, Place
 from feedsync.plan import decide
 from tests.conftest import SITE, START, post, read

@@ -15,7 +15,7 @@ from feedsync.schedule import Clock, Schedule
 @dataclass(frozen=True)
 class Source:
     name: str
-    interval_s: float = 0.05
+    every_s: float = 0.05
     cron: Cron | None = None
 
 

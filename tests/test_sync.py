@@ -14,7 +14,7 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsync import load, publish, sync
+from feedsync import load, publish, walk
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Tree
@@ -472,7 +472,7 @@ def test_a_folder_of_nothing_but_rubbish_is_deserted(desk: Desk) -> None:
 
 def test_copies_in_one_run_are_merged_not_revised(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "_BATCH", 2)
-    monkeypatch.setattr(sync, "_STORE_BATCH", 1)
+    monkeypatch.setattr(walk, "_STORE_BATCH", 1)
     for number in range(10):
         desk.put(f"{number}.md", post(body="<p>正文" + "。更多" * number + "。</p>"))
     report = desk.run().sources["articles"]

@@ -7,10 +7,7 @@ and every time is set.
 
 from __future__ import annotations
 
-from datetime import UTC
-from html import escape
 from typing import TYPE_CHECKING, Any
-from xml.parsers import expat
 
 from feedgen.entry import FeedEntry
 from feedgen.ext.base import BaseEntryExtension, BaseExtension
@@ -20,6 +17,8 @@ from lxml import etree
 from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import names
+from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of
+from feedsync.feeds.xml import check_well_formed
 from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from feedsync.model import Entry, Site
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_HISTORY = "http://purl.org/syndication/history/1.0"
 _END = b"</feed>"
 
 
@@ -38,16 +38,16 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     known, article = entry.known, entry.known.article
     drawn = FeedEntry()
     drawn.id(names.article_id(site, article.key))
-    drawn.title(strip_illegal(article.title.text))
+    drawn.title(title_of(article))
     drawn.published(known.published)
     drawn.updated(known.updated)
-    drawn.author({"name": strip_illegal(article.credit.outlet if article.credit else site.title)})
-    drawn.content(entry.html or _title_alone(article.title.text), type="html")
+    drawn.author({"name": outlet_of(article, site)})
+    drawn.content(content_of(entry), type="html")
     categories = [
         {"term": c.term, "scheme": names.url(site, "category/"), "label": labels.get(c.term, c.term)}
         for c in article.categories
     ]
-    tags = [{"term": t, "scheme": names.url(site, "tag/"), "label": t.replace(",", "，")} for t in article.tags]
+    tags = [{"term": t, "scheme": names.url(site, "tag/"), "label": names.tag_label(t)} for t in article.tags]
     if categories or tags:
         drawn.category(categories + tags)
     drawn.register_extension("completion", _EntryCompletion, rss=False)
@@ -66,41 +66,24 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
     """
     drawn = FeedGenerator()
     drawn.id(feed.id)
-    drawn.title(strip_illegal(feed.title))
+    drawn.title(feed.title)
     drawn.updated(feed.updated)
     drawn.author({"name": strip_illegal(site.title)})
     drawn.link([{"href": feed.alternate, "rel": "alternate", "type": "text/html"}])
-    drawn.link([{"href": feed.url, "rel": "self", "type": names.ATOM_TYPE}])
+    drawn.link([{"href": feed.url("atom"), "rel": "self", "type": names.ATOM_TYPE}])
     drawn.generator("feedsync", version=__version__)
     drawn.language(site.language)
     if site.icon:
         drawn.icon(site.icon)
     drawn.register_extension("completion", _FeedCompletion, None, rss=False)
-    drawn.completion.updated = feed.updated
+    drawn.completion.updated, drawn.completion.complete = feed.updated, feed.complete
     head: bytes = drawn.atom_str()
     opening, end, _ = head.rpartition(_END)
     if not end:
-        raise OutputError(f"the feed {feed.url} could not be drawn", remedy="report this as a bug")
+        raise OutputError(f"the feed {feed.url('atom')} could not be drawn", remedy="report this as a bug")
     document = b"".join((opening, b"\n", *(part for entry in entries for part in (entry, b"\n")), end, b"\n"))
-    check_well_formed(document, feed.url)
+    check_well_formed(document, feed.url("atom"))
     return document
-
-
-def check_well_formed(document: bytes, name: str) -> None:
-    """Raise OutputError unless the bytes are well-formed XML."""
-    try:
-        expat.ParserCreate().Parse(document, True)
-    except expat.ExpatError as error:
-        raise OutputError(f"{name} would not be well-formed XML: {error}", remedy="report this as a bug") from error
-
-
-def rfc3339(moment: datetime) -> str:
-    """An instant in UTC, whole seconds, with `Z`: one reader drops offsets."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _title_alone(title: str) -> str:
-    return f"<p>{escape(title, quote=False)}</p>"
 
 
 class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]
@@ -127,11 +110,17 @@ class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]
 
 
 class _FeedCompletion(BaseExtension):  # type: ignore[misc]
-    """What feedgen does not write of a feed: `Z`."""
+    """What feedgen does not write of a feed: `Z`, and that it is complete."""
 
     updated: datetime
+    complete: bool
+
+    def extend_ns(self) -> dict[str, str]:
+        return {"fh": _HISTORY} if self.complete else {}
 
     def extend_atom(self, feed: Any) -> Any:
+        if self.complete:
+            etree.SubElement(feed, f"{{{_HISTORY}}}complete")
         for element in feed:
             if element.tag == "updated":
                 element.text = rfc3339(self.updated)

@@ -1,17 +1,19 @@
-"""What a feed is, whatever its format."""
+"""What a feed is and what an entry says, whatever the format."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import names
+from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from feedsync.model import Known, Site
+    from feedsync.model import Article, Entry, Known, Site
 
 EMPTY = datetime(1970, 1, 1, tzinfo=UTC)
 """`updated` of a feed without entries: no clock in any published byte."""
@@ -19,33 +21,71 @@ EMPTY = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The metadata of a feed; `updated` is that of its newest entry."""
+    """The metadata of a feed; `updated` is that of its newest entry.
+
+    `stem` is its URL without the extension that names the format. `complete`: it holds all its articles
+    (RFC 5005, 2).
+    """
 
     id: str
     title: str
     updated: datetime
-    url: str
+    stem: str
     alternate: str
+    complete: bool = False
+
+    def url(self, extension: str) -> str:
+        """Where a format of the feed is published."""
+        return f"{self.stem}.{extension}"
 
 
-def feed_of_all(site: Site, entries: Iterable[Known]) -> Feed:
+def feed_of_all(site: Site, entries: Iterable[Known], *, complete: bool = False) -> Feed:
     return Feed(
-        names.feed_id(site, "all"),
-        site.title,
+        names.feed_id(site, names.ALL),
+        strip_illegal(site.title),
         _newest(entries),
-        names.url(site, names.ALL_ATOM),
+        names.url(site, names.ALL),
         names.url(site, ""),
+        complete,
     )
 
 
-def feed_of_category(site: Site, value: str, label: str, entries: Iterable[Known]) -> Feed:
+def feed_of_category(site: Site, value: str, label: str, entries: Iterable[Known], *, complete: bool = False) -> Feed:
+    stem = names.category_stem(value)
     return Feed(
-        names.feed_id(site, f"category/{names.slug(value)}"),
-        f"{label} - {site.title}",
+        names.feed_id(site, stem),
+        strip_illegal(f"{label} - {site.title}"),
         _newest(entries),
-        names.url(site, names.category_path(value, "atom")),
+        names.url(site, stem),
         names.url(site, names.category_path(value, "html")),
+        complete,
     )
+
+
+def title_of(article: Article) -> str:
+    """The title as every format shows it."""
+    return strip_illegal(article.title.text)
+
+
+def outlet_of(article: Article, site: Site) -> str:
+    """Who published an article: the outlet, else the site."""
+    return strip_illegal(article.credit.outlet if article.credit else site.title)
+
+
+def content_of(entry: Entry) -> str:
+    """The HTML of an entry, its title when it has no text."""
+    return entry.html or f"<p>{escape(entry.known.article.title.text, quote=False)}</p>"
+
+
+def words_of(article: Article, labels: Mapping[str, str]) -> list[str]:
+    """What people read of an article's categories and tags, each once, in the order of the Atom entry."""
+    words = [labels.get(c.term, c.term) for c in article.categories]
+    return list(dict.fromkeys([*words, *map(names.tag_label, article.tags)]))
+
+
+def rfc3339(moment: datetime) -> str:
+    """An instant in UTC, whole seconds, with `Z`: one reader drops offsets."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _newest(entries: Iterable[Known]) -> datetime:

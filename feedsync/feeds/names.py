@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from feedsync.text import digest
+from feedsync.text import digest, strip_illegal
 
 if TYPE_CHECKING:
     from feedsync.model import Site
 
 ATOM_TYPE = "application/atom+xml"
+RSS_TYPE = "application/rss+xml"
+JSON_TYPE = "application/feed+json"
 
-ALL_ATOM = "all.atom"
+ALL = "all"
+OPML = "feeds.opml"
 INDEX = "index.html"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
@@ -48,8 +51,13 @@ def article_path(key: str) -> str:
     return f"{ARTICLE_FOLDER}/{key}.html"
 
 
+def category_stem(value: str) -> str:
+    """The path of a category without the extension that names a format."""
+    return f"{CATEGORY_FOLDER}/{slug(value)}"
+
+
 def category_path(value: str, extension: str) -> str:
-    return f"{CATEGORY_FOLDER}/{slug(value)}.{extension}"
+    return f"{category_stem(value)}.{extension}"
 
 
 def url(site: Site, path: str) -> str:
@@ -60,7 +68,12 @@ def url(site: Site, path: str) -> str:
 def label(category: str, suggested: str, configured: dict[str, str]) -> str:
     """What people read for a category: configured, else the tag of its posts less one final 新闻, else the value."""
     chosen = configured.get(category) or suggested.removesuffix("新闻").strip() or suggested or category
-    return chosen.replace(",", "，")
+    return tag_label(strip_illegal(chosen))
+
+
+def tag_label(tag: str) -> str:
+    """What people read for a tag: readers take an ASCII comma for the end of one."""
+    return tag.replace(",", "，")
 
 
 def aliases(key: str) -> list[str]:

@@ -41,7 +41,7 @@ class CategoryLine:
 
 def draw_index(site: Site, categories: Sequence[CategoryLine]) -> bytes:
     """All feeds, for people, with autodiscovery."""
-    return _draw("index.html", site, categories=categories, atom=names.url(site, names.ALL_ATOM))
+    return _draw("index.html", site, categories=categories, atom=names.url(site, f"{names.ALL}.atom"))
 
 
 def draw_category(site: Site, category: CategoryLine, newest: Sequence[Known]) -> bytes:

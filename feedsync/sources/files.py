@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from feedsync.cron import Cron
 from feedsync.errors import Refused, SourceError
+from feedsync.sources.policy import FetchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,13 @@ class FileSource:
     """How long one file, or the list of a folder, may take to answer."""
     max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
     default_category: str = "weifenlei"
+    fetch: FetchPolicy | None = None
+    """How to complete articles without a text from their source URLs; None: not at all."""
+
+    @property
+    def every_s(self) -> float:
+        """The time between two scans."""
+        return self.interval_s
 
     def matches(self, name: str) -> bool:
         return not name.startswith(".") and any(fnmatchcase(name, pattern) for pattern in self.pattern)

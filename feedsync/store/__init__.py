@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
+from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
@@ -23,7 +24,11 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "FetchRow",
+    "FetchSummary",
+    "Fetches",
     "FileRow",
+    "HostRow",
     "Quarantined",
     "Reader",
     "Revision",
@@ -46,7 +51,7 @@ class Store:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
         self._writable = writable
-        self._turn = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
         self._engine = database.open_engine(path, writable=writable)
 
     @classmethod
@@ -87,28 +92,35 @@ class Store:
             yield store
 
     @staticmethod
-    def lock_path(path: Path) -> Path:
-        return path.with_name(path.name + ".lock")
+    def lock_path(path: Path, lane: str = "") -> Path:
+        return path.with_name(f"{path.name}.{lane}.lock" if lane else f"{path.name}.lock")
 
     @contextmanager
     def lock(
-        self, waiting: Callable[[str], None] | None = None, check: Callable[[], object] = lambda: None
+        self,
+        waiting: Callable[[str], None] | None = None,
+        check: Callable[[], object] = lambda: None,
+        *,
+        lane: str = "",
     ) -> Iterator[None]:
         """The right to run a pass: one thread of one process at a time. Raises LockError.
 
         `waiting` is told the pid of another process that has it; `check` is called while waiting, and may raise.
+        A `lane` is a right of its own: to fetch a source, say, which takes long and writes only now and then.
         """
+        turn = self._turns.setdefault(lane, threading.Lock())
         for _ in range(int(LOCK_TIMEOUT_S / _TURN_S)):
-            if self._turn.acquire(timeout=_TURN_S):
+            if turn.acquire(timeout=_TURN_S):
                 break
             check()
         else:
             raise LockError("another pass of this process does not end", remedy="see `feedsync status`")
+        path = self.lock_path(self.path, lane)
         try:
-            with exclusive(self.lock_path(self.path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting, check=check):
+            with exclusive(path, timeout_s=LOCK_TIMEOUT_S, waiting=waiting, check=check):
                 yield
         finally:
-            self._turn.release()
+            turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:

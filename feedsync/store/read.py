@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from feedsync.model import Entry, Known, Origin, Place
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
 from feedsync.store.schema import (
+    WITHOUT_TEXT,
     aliases,
     articles,
     bodies,
@@ -79,12 +80,15 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """How the last run of a source ended."""
+    """How the last run of a source ended, how many failed in a row, and what its fetching cost in all."""
 
     name: str
     ran: datetime | None
     succeeded: datetime | None
     error: str | None
+    failures: int
+    requests: int
+    bytes: int
     files: int
     documents: int
     quarantined: int
@@ -174,6 +178,12 @@ class Reader:
         )
         return list(self.connection.execute(statement).scalars())
 
+    def without_text(self, source_id: int) -> list[Article]:
+        """Articles a source knows of whose text nobody has."""
+        here = select(documents.c.article_id).where(documents.c.source_id == source_id)
+        statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
+        return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
+
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""
         statement = (
@@ -253,7 +263,8 @@ class Reader:
             select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
             for table in (files, documents, quarantine)
         )
-        statement = select(sources.c.name, sources.c.ran_us, sources.c.succeeded_us, sources.c.error, *counted)
+        s = sources.c
+        statement = select(s.name, s.ran_us, s.succeeded_us, s.error, s.failures, s.requests, s.bytes, *counted)
         return [
             SourceRow(
                 name,

@@ -1,0 +1,37 @@
+"""The formats every feed is published in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from feedsync.feeds import atom, jsonfeed, names, rss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from feedsync.feeds.feed import Feed
+    from feedsync.model import Entry, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How to write a format: entries one by one, and a document around those already written."""
+
+    extension: str
+    name: str
+    media_type: str
+    draw_entry: Callable[[Entry, Site, Mapping[str, str]], bytes]
+    draw_feed: Callable[[Feed, Site, Sequence[bytes]], bytes]
+
+
+FORMATS = (
+    Format("atom", "Atom", names.ATOM_TYPE, atom.draw_entry, atom.draw_feed),
+    Format("rss", "RSS", names.RSS_TYPE, rss.draw_entry, rss.draw_feed),
+    Format("json", "JSON Feed", names.JSON_TYPE, jsonfeed.draw_entry, jsonfeed.draw_feed),
+)
+
+
+def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> tuple[bytes, ...]:
+    """An entry in every format, in the order of FORMATS. `labels` maps category values to what people read."""
+    return tuple(format.draw_entry(entry, site, labels) for format in FORMATS)

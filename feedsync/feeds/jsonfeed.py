@@ -1,0 +1,64 @@
+"""JSON Feed 1.1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from feedsync.errors import OutputError
+from feedsync.feeds import names
+from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of, words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from feedsync.feeds.feed import Feed
+    from feedsync.model import Entry, Site
+
+VERSION = "https://jsonfeed.org/version/1.1"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
+    """The JSON of one entry. `labels` maps category values to what people read."""
+    known, article = entry.known, entry.known.article
+    members: dict[str, object] = {
+        "id": names.article_id(site, article.key),
+        "url": names.url(site, names.article_path(article.key)),
+        "title": title_of(article),
+        "date_published": rfc3339(known.published),
+        "date_modified": rfc3339(known.updated),
+        "authors": [{"name": outlet_of(article, site)}],
+        "language": site.language,
+    }
+    if words := words_of(article, labels):
+        members["tags"] = words
+    members["content_html"] = content_of(entry)
+    return _encode(members)
+
+
+def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
+    """A feed document around entries already drawn.
+
+    Raises OutputError when it is not JSON, which would be a fault of ours.
+    """
+    members: dict[str, object] = {
+        "version": VERSION,
+        "title": feed.title,
+        "home_page_url": feed.alternate,
+        "feed_url": feed.url("json"),
+        "language": site.language,
+        "authors": [{"name": site.title}],
+    }
+    if site.icon:
+        members["icon"] = site.icon
+    head = _encode(members)
+    document = b"".join((head[:-1], b',"items":[\n', b",\n".join(entries), b"\n]}\n"))
+    try:
+        _decode(document)
+    except msgspec.DecodeError as error:
+        raise OutputError(f"{feed.url('json')} would not be JSON: {error}", remedy="report this as a bug") from error
+    return document

@@ -1,0 +1,31 @@
+"""XML as text: well-formed by construction, and parsed once more before it is handed out."""
+
+from __future__ import annotations
+
+from xml.parsers import expat
+
+from feedsync.errors import OutputError
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+def escape(text: str) -> str:
+    """Text as it may stand between tags and in double quotes; carriage returns survive parsing."""
+    for mark, reference in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ('"', "&quot;"),
+        ("\r", "&#13;"),
+    ):
+        if mark in text:
+            text = text.replace(mark, reference)
+    return text
+
+
+def check_well_formed(document: bytes, name: str) -> None:
+    """Raise OutputError unless the bytes are well-formed XML."""
+    try:
+        expat.ParserCreate().Parse(document, True)
+    except expat.ExpatError as error:
+        raise OutputError(f"{name} would not be well-formed XML: {error}", remedy="report this as a bug") from error

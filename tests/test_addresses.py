@@ -1,0 +1,56 @@
+"""The day an address must change."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from feedsync import config
+from feedsync.cli import command
+from feedsync.errors import ConfigError
+
+SITE_TABLE = '[site]\ntitle = "站"\nbase_url = "https://news.example.org/f/"\nauthority = "example.org,2026"\n'
+
+
+def configured(folder: Path, redirects: str) -> Path:
+    file = folder / "feedsync.toml"
+    file.write_text(f"{SITE_TABLE}[feeds.redirects]\n{redirects}\n", encoding="utf-8")
+    return file
+
+
+def test_redirects_are_read_and_told_to_nginx(tmp_path: Path) -> None:
+    file = configured(tmp_path, '"/category/old.atom" = "/category/new.atom"\n"/emnews/" = "/category/emnews.html"')
+    assert config.load(file).redirects == {
+        "/category/old.atom": "/category/new.atom",
+        "/emnews/": "/category/emnews.html",
+    }
+    told = CliRunner().invoke(command, ["--config", str(file), "check-config", "--nginx-redirects"])
+    assert told.stdout.splitlines() == [
+        '"/category/old.atom" "https://news.example.org/f/category/new.atom";',
+        '"/emnews/" "https://news.example.org/f/category/emnews.html";',
+    ]
+    assert (
+        "redirect /emnews/: /category/emnews.html\n"
+        in CliRunner().invoke(command, ["--config", str(file), "check-config"]).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirects", "fault"),
+    [
+        ('"/all.atom" = "/x.atom"', "write a path that is published no more"),
+        ('"old.atom" = "/x.atom"', "write a path that is published no more"),
+        ('"/a/../b" = "/x.atom"', "write a path that is published no more"),
+        ('"/a b" = "/x.atom"', "write a path that is published no more"),
+        ('"/a\\";" = "/x.atom"', "write a path that is published no more"),
+        ('"/a.atom" = "https://evil.example/"', "write the path it moved to"),
+        ('"/a.atom" = "//evil.example/"', "write the path it moved to"),
+        ('"/a.atom" = "/b.atom"\n"/b.atom" = "/c.atom"', "'/b.atom' is redirected itself"),
+        ('"/a.atom" = "/a.atom"', "'/a.atom' is redirected itself"),
+        ('"/a.atom" = 1', "feeds.redirects: Expected str"),
+    ],
+)
+def test_a_redirect_that_cannot_be_served_is_refused(tmp_path: Path, redirects: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.load(configured(tmp_path, redirects))
+    assert any(fault in problem for problem in raised.value.problems), raised.value.problems

@@ -57,7 +57,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/ingest.py
 
 systemd: $(READY)
-	$(BIN)/python -m pytest tests/systemd
+	$(BIN)/python -m pytest tests/systemd/service.py
 
 # The versions and hashes are those of requirements.lock, less what only developers need.
 install:

@@ -23,7 +23,7 @@ from feedsync.plan import decide
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, Found, Stat, look, printable, scan
 from feedsync.store import FileRow, Reader, Store, Writer
-from feedsync.workers import Workers, relax_collector
+from feedsync.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,7 +77,6 @@ def run(
     OutputError, LockError; whatever concerns one document or one source only is in the report.
     """
     started = time.monotonic()
-    relax_collector()
     progress = progress or Progress()
     report = SyncReport(dry_run=request.dry_run)
     with ExitStack() as stack:

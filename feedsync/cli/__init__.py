@@ -13,6 +13,7 @@ import click
 from feedsync import __version__
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
+from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -52,6 +53,7 @@ for _command in (
 
 def main() -> None:
     """The `feedsync` command."""
+    relax_collector()
     sys.exit(_main())
 
 

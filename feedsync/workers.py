@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+
+from feedsync.collector import relax_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +52,6 @@ class Workers:
     def __exit__(self, *_exc: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-
-
-def relax_collector() -> None:
-    """A pass makes many small values and no cycles: looking for cycles as often as usual costs a tenth of it."""
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _prepare(module: str) -> None:

@@ -15,6 +15,7 @@ from feedsync.cli.care import backup_command, doctor_command, restore_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
 from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
+from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -57,6 +58,7 @@ for _command in (
 
 def main() -> None:
     """The `feedsync` command."""
+    relax_collector()
     fill_standard_streams()
     code = _main()
     sys.exit(code if flushed() else code or 3)

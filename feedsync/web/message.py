@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 Fields = Iterable[tuple[str, str]]
 
@@ -28,8 +29,7 @@ FEED_FIELDS = (
 """For everything else: a browser that opens a feed as a document runs and loads nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """`target` is the path as sent, before any `?`; field names are lower-case, repeated ones joined by commas."""
 
     method: str

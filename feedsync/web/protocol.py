@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import httptools
@@ -27,9 +28,9 @@ MAX_HEAD_BYTES = 16_384
 MAX_TARGET_BYTES = 8_192
 MAX_FIELDS = 100
 _MAX_PIPELINED = 32
-_JOINED_BYTES = 65_536
 _SLICE_BYTES = 131_072
-"""What a client must take within `write_timeout_s`, or it is given up."""
+_PARKED_BYTES = 16_384
+"""What is left with asyncio, so that it tells when the client takes more: all that a slow client holds."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
@@ -58,7 +59,7 @@ class _Stop(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One client. `deadline` is when it is given up, in the loop's seconds; the server looks at it now and then."""
+    """One client. `deadline` is when it is given up, by the monotonic clock; the server looks at it now and then."""
 
     __slots__ = (
         "_body",
@@ -74,6 +75,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_queue",
         "_server",
+        "_socket",
         "_target",
         "_transport",
         "deadline",
@@ -112,8 +114,9 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
+        self._socket: int = transport.get_extra_info("socket").fileno()
         if self._server.admit(self):
-            self.deadline = self._server.now() + self._server.options.header_timeout_s
+            self.deadline = monotonic() + self._server.options.header_timeout_s
         else:
             self._refuse(_TOO_BUSY)
 
@@ -129,7 +132,7 @@ class Connection(asyncio.Protocol):
         if self.idle:
             self.idle = False
             if not self._head_bytes:
-                self.deadline = self._server.now() + self._server.options.header_timeout_s
+                self.deadline = monotonic() + self._server.options.header_timeout_s
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -297,10 +300,10 @@ class Connection(asyncio.Protocol):
         if not self._last:
             self.idle = not self._head_bytes
             timeout_s = options.idle_timeout_s if self.idle else options.header_timeout_s
-            self.deadline = self._server.now() + timeout_s
+            self.deadline = monotonic() + timeout_s
             transport.resume_reading()
         elif self._lingers and not transport.is_closing():
-            self.deadline = self._server.now() + _LINGER_S
+            self.deadline = monotonic() + _LINGER_S
             transport.write_eof()
             transport.resume_reading()
         else:
@@ -317,40 +320,53 @@ class Connection(asyncio.Protocol):
         start = STATUS_LINES[response.status] + self._server.date() + response.head
         start += b"Connection: close\r\n\r\n" if close else b"\r\n"
         body = response.body if whole else b""
-        size = body.size if isinstance(body, File) else len(body)
-        self.deadline = self._server.now() + self._server.options.write_timeout_s
+        self.deadline = monotonic() + self._server.options.write_timeout_s
         if isinstance(body, File):
             try:
                 self._descriptor = body.open()
             except OSError:  # replaced or gone since it was looked at
-                self._send(_TOO_BUSY, whole=True, close=True)
                 self._last = True
+                self._send(_TOO_BUSY, whole=True, close=True)
                 return
-            self._body = size or None
+            self._body = body.size or None
             self._transport.write(start)
-        elif size <= _JOINED_BYTES:
-            self._transport.write(start + body)
         else:
-            view = memoryview(body)
-            self._body = view[_JOINED_BYTES:]
-            self._transport.write(start + view[:_JOINED_BYTES])
+            sent = self._write(start, body) if body else self._write(start)
+            if sent < len(start):
+                self._transport.write(start[sent:])
+                sent = len(start)
+            rest = memoryview(body)[sent - len(start) :]
+            self._body = rest if rest else None
 
     def _send_more(self) -> None:
-        """One slice: what a slow client has not taken yet is at most this, held once."""
-        self.deadline = self._server.now() + self._server.options.write_timeout_s
-        if isinstance(self._body, memoryview):
-            part: memoryview | bytes = self._body[:_SLICE_BYTES]
-            self._body = self._body[_SLICE_BYTES:] if len(self._body) > _SLICE_BYTES else None
-        else:
-            assert self._body is not None
-            part = os.read(self._descriptor, min(self._body, _SLICE_BYTES))
-            if not part:  # shorter than it was: the client must see that it is not whole
-                self._transport.abort()
-                return
-            self._body = self._body - len(part) or None
-            if self._body is None:
-                self._close_file()
+        """As much as the kernel takes; and a little more for asyncio, which then tells when it takes again."""
+        self.deadline = monotonic() + self._server.options.write_timeout_s
+        body = self._body
+        if isinstance(body, memoryview):
+            rest = body[self._write(body) :]
+            if rest:
+                self._transport.write(rest[:_PARKED_BYTES])
+            self._body = rest[_PARKED_BYTES:] if len(rest) > _PARKED_BYTES else None
+            return
+        assert body is not None
+        part = os.read(self._descriptor, min(body, _SLICE_BYTES))
+        if not part:  # shorter than it was: the client must see that it is not whole
+            self._transport.abort()
+            return
+        self._body = body - len(part) or None
+        if self._body is None:
+            self._close_file()
         self._transport.write(part)
+
+    def _write(self, *parts: bytes | memoryview) -> int:
+        """How much the kernel took at once. Nothing waits at asyncio before it: then `_paused` is set."""
+        try:
+            return os.writev(self._socket, parts)
+        except BlockingIOError:
+            return 0
+        except OSError:  # the client is gone, and asyncio is about to tell
+            self._transport.abort()
+            return sum(map(len, parts))
 
     def _close_file(self) -> None:
         if self._descriptor >= 0:

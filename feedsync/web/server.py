@@ -43,7 +43,6 @@ class Server:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.application = Application(options)
-        self.now = asyncio.get_running_loop().time
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
         """Those that no response is being sent to, the longest waiting first."""
         self._engaged: set[Connection] = set()
@@ -105,8 +104,8 @@ class Server:
             await asyncio.sleep(_LOOK_S)
         for connection in [*self._waiting, *self._engaged]:
             connection.finish()
-        until = self.now() + _GRACE_S
-        while (self._waiting or self._engaged) and self.now() < until:
+        until = time.monotonic() + _GRACE_S
+        while (self._waiting or self._engaged) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         for connection in [*self._waiting, *self._engaged]:
             connection.abort()
@@ -116,7 +115,7 @@ class Server:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = self.now()
+            now = time.monotonic()
             for connection in [c for group in (self._waiting, self._engaged) for c in group if c.deadline <= now]:
                 connection.expire()
 

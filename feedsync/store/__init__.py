@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from feedsync.errors import StoreError
 from feedsync.store import database
 from feedsync.store.lock import exclusive
+from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
@@ -22,11 +23,13 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "Beside",
     "FileRow",
     "Quarantined",
     "Reader",
     "Revision",
     "SourceRow",
+    "Spot",
     "Store",
     "Term",
     "Writer",

@@ -20,6 +20,7 @@ from feedsync.store.schema import (
     memberships,
     quarantine,
     revisions,
+    shifts,
     sources,
     state,
     term_labels,
@@ -194,10 +195,12 @@ class Writer(Reader):
     def mark_published(self, published: dict[int, int]) -> None:
         """Record up to which change each term's feed is published."""
         self._many(_MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
+        self._many(_SETTLE, [{"b_term": term_id} for term_id in published])
 
     def mark_all(self) -> None:
         """Mark every feed and page as due, for what changed is how they are drawn."""
         self.connection.execute(update(terms).values(published_seq=-1))
+        self.connection.execute(delete(shifts))
         self.set_state("pages_seq", "-1")
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
@@ -209,6 +212,7 @@ class Writer(Reader):
         joined: list[Row] = []
         left: list[Row] = []
         moved: list[Row] = []
+        shifted: list[Row] = []
         touched: dict[int, int] = {}
         labels: Counter[tuple[int, str]] = Counter()
         counts: Counter[int] = Counter()
@@ -221,6 +225,10 @@ class Writer(Reader):
                 if term[0] != SYMBOL:
                     touched[term_id] = seq
                 filed = {"b_term": term_id, "b_article": row_id}
+                if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
+                    for known in filter(None, (change.before, change.after)):
+                        spot = {"term_id": term_id, "published_us": to_us(known.published), "article_id": row_id}
+                        shifted.append(spot)
                 if term not in after:
                     left.append(filed)
                     counts[term_id] -= 1
@@ -247,9 +255,19 @@ class Writer(Reader):
         self._many(_LEAVE, left)
         self._many(_JOIN, joined)
         self._many(_MOVE, moved)
+        self._note_shifts(shifted)
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
+
+    def _note_shifts(self, shifted: list[Row]) -> None:
+        """Remember where categories that are published were joined or left: pages about those places are due."""
+        ids = sorted({row["term_id"] for row in shifted})
+        published: set[int] = set()
+        for start in range(0, len(ids), 500):
+            statement = select(terms.c.id).where(terms.c.id.in_(ids[start : start + 500]), terms.c.published_seq >= 0)
+            published.update(self.connection.execute(statement).scalars())
+        self._upsert(shifts, [row for row in shifted if row["term_id"] in published], keep=True)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
@@ -365,6 +383,7 @@ _MOVE = (
 )
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))
+_SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
 _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
 
 

@@ -68,6 +68,7 @@ class Desk:
         self.source = FileSource("articles", self.inbox)
         self.store = Store.open(f"sqlite:///{folder}/feedsync.db")
         self.now = START
+        self.source_times: dict[int, datetime] = {}
 
     def put(self, name: str, content: str | bytes) -> Path:
         path = self.inbox / name

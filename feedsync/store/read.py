@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from feedsync.model import Entry, Known, Origin, Place
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
+from feedsync.store.places import Places
 from feedsync.store.schema import (
     WITHOUT_TEXT,
     aliases,
@@ -102,7 +103,7 @@ class Revision:
     title: str
 
 
-class Reader:
+class Reader(Places):
     """Queries within one transaction, so that all of them see the same state."""
 
     def __init__(self, connection: Connection) -> None:
@@ -246,6 +247,14 @@ class Reader:
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
+    def heads(self, ids: Sequence[int]) -> dict[int, Known]:
+        """What is known of articles, without their HTML."""
+        found: dict[int, Known] = {}
+        for start in range(0, len(ids), _CHUNK):
+            statement = select(articles).where(articles.c.id.in_(ids[start : start + _CHUNK]))
+            found |= {row.id: _known(row, {}) for row in self.connection.execute(statement)}
+        return found
+
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
         """Published articles that changed after a point, each with its point: its sequence, and its id among equals."""
         seq, article_id = after
@@ -306,6 +315,17 @@ class Reader:
     def revisions(self, key: str) -> list[Revision]:
         statement = select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
         return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
+
+    def revisions_of(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
+        """The meanings these articles have had, oldest first."""
+        by_id = {id_of_key(key): key for key in keys}
+        found: dict[str, list[Revision]] = {key: [] for key in keys}
+        for start in range(0, len(keys), _CHUNK):
+            chunk = list(by_id)[start : start + _CHUNK]
+            statement = select(revisions).where(revisions.c.article_id.in_(chunk)).order_by(revisions.c.at_us)
+            for row in self.connection.execute(statement):
+                found[by_id[row.article_id]].append(Revision(from_us(row.at_us), row.title))
+        return found
 
     def aliases(self, key: str) -> list[str]:
         statement = select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)

@@ -98,9 +98,9 @@ class Server:
         for listener in listeners:
             listener.close()
         # Who connected just before may still be about to ask.
-        until = self.now() + _LINGER_S
+        until = time.monotonic() + _LINGER_S
         await asyncio.sleep(_LOOK_S)
-        while any(connection.fresh for connection in self._waiting) and self.now() < until:
+        while any(connection.fresh for connection in self._waiting) and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
         for connection in [*self._waiting, *self._engaged]:
             connection.finish()

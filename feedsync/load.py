@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import tempfile
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -94,11 +96,12 @@ def load_all(
         for batch in _batched(first):
             yield work(batch)
         return
+    workers.start()
     batches = _batched(itertools.chain(first, tasks))
-    waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
+    waiting: deque[tuple[list[Task], Future[str]]] = deque()
     while True:
         for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
-            waiting.append((batch, workers.submit(_load_packed, work, batch)))
+            waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
         if not waiting:
             return
         if not waiting[0][1].done() and (own := next(batches, [])):
@@ -122,16 +125,26 @@ def load_batch(
     return [load(source, zone, task, force=force, patient=patient) for task in tasks]
 
 
-def _result(work: Callable[[Sequence[Task]], list[Loaded]], batch: list[Task], future: Future[bytes]) -> list[Loaded]:
+def _result(work: Callable[[Sequence[Task]], list[Loaded]], batch: list[Task], future: Future[str]) -> list[Loaded]:
     try:
-        return _unpacked.decode(future.result())
-    except BrokenExecutor:  # the worker was killed: its share is done here
+        aside = Path(future.result())
+        packed = aside.read_bytes()
+        aside.unlink()
+    except (BrokenExecutor, OSError):  # the worker was killed, or the disk is full: its share is done here
         return work(batch)
+    return _unpacked.decode(packed)
 
 
-def _load_packed(work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> bytes:
-    """What a worker process runs: its result is packed, for pickling it would cost as much as parsing."""
-    return _packed.encode(work(tasks))
+def _load_aside(folder: str, work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> str:
+    """What a worker process runs: the path of its result.
+
+    The result is packed, for pickling it would cost as much as parsing; and it is left in a file, for in a pipe,
+    which holds little, the worker would wait until we have time to read.
+    """
+    descriptor, path = tempfile.mkstemp(dir=folder)
+    with open(descriptor, "wb") as aside:
+        aside.write(_packed.encode(work(tasks)))
+    return path
 
 
 def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient: bool) -> Loaded:

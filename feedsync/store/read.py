@@ -225,7 +225,7 @@ class Reader:
         found: dict[int, int] = {}
         for start in range(0, len(wanted), _CHUNK):
             statement = select(articles.c.id, articles.c.seq).where(articles.c.id.in_(wanted[start : start + _CHUNK]))
-            found |= {article_id: seq for article_id, seq in self.connection.execute(statement).all()}
+            found |= {row.id: row.seq for row in self.connection.execute(statement).all()}
         return found
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:

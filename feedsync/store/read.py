@@ -149,7 +149,7 @@ class Reader(Places):
             .order_by(files.c.path)
             .limit(limit)
         )
-        return [FileRow(*row) for row in self.connection.execute(statement)]
+        return [FileRow(*row) for row in self.connection.execute(statement).all()]
 
     def file_row(self, source_id: int, path: bytes) -> FileRow | None:
         statement = select(files).where(files.c.source_id == source_id, files.c.path == path)
@@ -227,7 +227,7 @@ class Reader(Places):
     def _places(self, statement: Select[Any]) -> list[Place]:
         return [
             Place(article_id, from_us(published), from_us(arrived))
-            for article_id, published, arrived in self.connection.execute(statement)
+            for article_id, published, arrived in self.connection.execute(statement).all()
         ]
 
     def seqs(self, ids: Iterable[int]) -> dict[int, int]:
@@ -236,14 +236,14 @@ class Reader(Places):
         found: dict[int, int] = {}
         for start in range(0, len(wanted), _CHUNK):
             statement = select(articles.c.id, articles.c.seq).where(articles.c.id.in_(wanted[start : start + _CHUNK]))
-            found |= {row.id: row.seq for row in self.connection.execute(statement)}
+            found |= {row.id: row.seq for row in self.connection.execute(statement).all()}
         return found
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""
         for start in range(0, len(ids), 100):
             chunk = ids[start : start + 100]
-            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk)))}
+            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk))).all()}
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
@@ -261,7 +261,8 @@ class Reader(Places):
         later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
         statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
-        return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
+        rows = self.connection.execute(statement).all()
+        return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that are articles, published or held."""
@@ -346,8 +347,9 @@ class Reader(Places):
 
 
 def _entries() -> Select[Any]:
-    return select(articles, bodies.c.html).join(
-        bodies, (bodies.c.article_id == articles.c.id) & (bodies.c.digest == articles.c.body)
+    a = articles.c
+    return select(a.id, a.seq, a.facts, a.arrived_us, a.revised_us, bodies.c.html).join(
+        bodies, (bodies.c.article_id == a.id) & (bodies.c.digest == a.body)
     )
 
 

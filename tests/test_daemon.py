@@ -25,12 +25,13 @@ CODE = "202503142600000001"
 class Daemon:
     """A running `feedsync run`, with what it told systemd and its log."""
 
-    def __init__(self, shell: Shell, folder: Path) -> None:
+    def __init__(self, shell: Shell, folder: Path, source: str = "") -> None:
         self.shell = shell
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        shell.configure(CONFIG + f"[server]\nport = {self.port}\n")
+        config = CONFIG.replace('path = "in"\n', f'path = "in"\n{source}')
+        shell.configure(config + f"[server]\nport = {self.port}\n")
         self.told: list[str] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(f"\0feedsync-test-{os.getpid()}-{self.port}")

@@ -1,6 +1,7 @@
 # make run      set everything up, ingest seeds/, publish, serve on http://127.0.0.1:8080
 # make test     set everything up, run the tests
 # make check    format, lint, types, layers, tests with coverage
+# make crash    kill it at every moment and look at what is left (ten minutes at most)
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
 # make uninstall  remove that again, but for data and configuration
@@ -23,6 +24,7 @@ SYSCONFDIR ?= /etc
 SYSTEM_PYTHON ?= /usr/bin/python3
 UNITS := feedsync.service feedsync.socket feedsync-resync@.service feedsync-resync@.timer
 ETC := $(DESTDIR)$(SYSCONFDIR)
+.PHONY: run test crash check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -33,6 +35,9 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+crash: $(READY)
+	$(BIN)/python -m tests.crash
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -52,7 +57,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/ingest.py
 
 systemd: $(READY)
-	$(BIN)/python -m pytest tests/systemd
+	$(BIN)/python -m pytest tests/systemd/service.py
 
 # The versions and hashes are those of requirements.lock, less what only developers need.
 install:

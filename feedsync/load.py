@@ -5,15 +5,13 @@ A worker process imports this module, the sources and the parser, and nothing el
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
-import os
 from collections import deque
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,14 +19,16 @@ import msgspec
 from feedsync.errors import Refused, SourceError
 from feedsync.model import Document, Parsed
 from feedsync.parse import looks_unfinished, parse
-from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read
+from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read, scan
 from feedsync.text import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from zoneinfo import ZoneInfo
 
     from feedsync.patience import Patience
+    from feedsync.workers import Workers
 
 log = logging.getLogger("feedsync.load")
 
@@ -94,7 +94,14 @@ class Task:
 
 
 def load_all(
-    source: FileSource, zone: ZoneInfo, tasks: Iterator[Task], patience: Patience, *, force: bool, patient: bool
+    source: FileSource,
+    zone: ZoneInfo,
+    tasks: Iterator[Task],
+    patience: Patience,
+    workers: Workers,
+    *,
+    force: bool,
+    patient: bool,
 ) -> Iterator[list[Loaded]]:
     """Read and parse all of these files, in batches, in no order; see `load`. Raises SourceError when one hangs."""
     work = partial(load_batch, source, zone, force=force, patient=patient)
@@ -108,18 +115,24 @@ def load_all(
             yield here(batch)
         return
     batches = _batched(itertools.chain(first, tasks))
-    workers = max(1, (os.cpu_count() or 1) - 1)
-    with ProcessPoolExecutor(workers, get_context("spawn"), relax_collector) as pool:
-        waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
-        while True:
-            for batch in itertools.islice(batches, _AHEAD * workers - len(waiting)):
-                waiting.append((batch, _submitted(pool, work, batch)))
-            if not waiting:
-                return
-            if not waiting[0][1].done() and (own := next(batches, [])):
-                yield here(own)  # nothing is ready: this process takes a share, too
-            else:
-                yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+    waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
+    while True:
+        for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
+            waiting.append((batch, workers.submit(_load_packed, work, batch)))
+        if not waiting:
+            return
+        if not waiting[0][1].done() and (own := next(batches, [])):
+            yield here(own)  # nothing is ready: this process takes a share, too
+        else:
+            yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+
+
+def is_much(source: FileSource) -> bool:
+    """Whether a folder holds so many files that worker processes would read them all sooner."""
+    try:
+        return next(itertools.islice(scan(source), _WORKERS_FROM - 1, None), None) is not None
+    except SourceError:
+        return False
 
 
 def load_batch(
@@ -137,17 +150,6 @@ def load_batch(
         tell(task.found.location)
         loaded.append(load(source, zone, task, force=force, patient=patient))
     return loaded
-
-
-def _submitted(
-    pool: ProcessPoolExecutor, work: Callable[[Sequence[Task]], list[Loaded]], batch: list[Task]
-) -> Future[bytes]:
-    try:
-        return pool.submit(_load_packed, work, batch)
-    except BrokenExecutor as error:
-        broken: Future[bytes] = Future()
-        broken.set_exception(error)
-        return broken
 
 
 def _result(
@@ -211,11 +213,6 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
             hashed,
             refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
         )
-
-
-def relax_collector() -> None:
-    """A pass makes many small values and no cycles: looking for cycles as often as usual costs a tenth of it."""
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _batched(tasks: Iterable[Task]) -> Iterator[list[Task]]:

@@ -6,19 +6,16 @@ article page when its article did. A change of the options or of this program ma
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import (
     FORMATS,
     CategoryLine,
     Feed,
-    Window,
     draw_article,
     draw_category,
     draw_entry,
@@ -29,12 +26,14 @@ from feedsync.feeds import (
     names,
     select,
 )
+from feedsync.model import KEY_PATTERN
 from feedsync.store import ALL, CATEGORY, Term
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from feedsync.model import Known, Place, Site
+    from feedsync.feeds import Presentation
+    from feedsync.model import Known, Place
     from feedsync.outputs import Tree
     from feedsync.store import Reader, Store
 
@@ -43,23 +42,10 @@ _CACHE_BYTES = 48_000_000
 _HTML_LIST = 50
 _LAST_ID = 2**63 - 1
 _EXTENSIONS = (*(format.extension for format in FORMATS), "html")
+_SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
+_PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 _NOTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """All options that take part in published bytes."""
-
-    site: Site
-    window: Window = field(default_factory=Window)
-    labels: dict[str, str] = field(default_factory=dict)
-    pages: bool = True
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} " + msgspec.json.encode(self, order="sorted").decode()
 
 
 @dataclass(slots=True)
@@ -91,17 +77,24 @@ class Publisher:
         self._drawn = _EntryCache(_CACHE_BYTES)
 
     def publish(
-        self, store: Store, *, everything: bool = False, progress: Callable[[int], None] = lambda _done: None
+        self,
+        store: Store,
+        *,
+        everything: bool = False,
+        force: bool = False,
+        progress: Callable[[int], None] = lambda _done: None,
     ) -> PublishReport:
         """Bring the tree up to date; with `everything`, draw it all anew and remove what does not belong.
 
-        Raises OutputError when the tree cannot be written: what was there stays, and stays due.
+        Raises OutputError when the tree cannot be written: what was there stays, and stays due. Also when it
+        shows articles the store does not know, unless `force` says that they may go.
         """
         with store.reading() as reader:
-            self._refuse_emptiness(reader)
             pages_seq, missing = self._check_progress(reader)
             drawn = reader.state("drawn")
-        everything = everything or missing
+            everything = everything or missing
+            if not force:
+                self._refuse_loss(reader, everything=everything)
         if everything or drawn != self.presentation.fingerprint:
             with store.writing() as writer:
                 writer.mark_all()
@@ -117,8 +110,18 @@ class Publisher:
         return report
 
     def behind(self, reader: Reader) -> bool:
-        """Whether the store holds changes that were not published."""
-        return any(term.due for term in reader.terms(ALL, CATEGORY))
+        """Whether the store holds changes that were not published, or nothing, which shows no marks."""
+        terms = reader.terms(ALL, CATEGORY)
+        return not terms or any(term.due for term in terms)
+
+    def glance(self, reader: Reader) -> list[str]:
+        """Feeds that are due, missing or, of `all.atom`, different: what shows without drawing everything."""
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
+        wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
+        for files in self._feed_files(reader, [term for term in terms if term.scheme == ALL]):
+            wrong.update(name for name, content in files.feed if not self.tree.holds(name, content))
+        return sorted(wrong)
 
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""
@@ -173,16 +176,38 @@ class Publisher:
         lost_pages = self.presentation.pages and pages_seq >= 0 and not (self.tree.root / names.ARTICLE_FOLDER).is_dir()
         return (-1, True) if lost_pages else (pages_seq, False)
 
-    def _refuse_emptiness(self, reader: Reader) -> None:
-        """A store without articles beside a tree with some is an accident, not news."""
-        if any(term.articles for term in reader.terms(ALL)):
+    def lost(self, reader: Reader, *, everything: bool) -> list[str]:
+        """The keys of published articles this store does not know, where publishing would drop them.
+
+        A feed this store has published before shows nothing else, so only the others are read, and `all.atom`,
+        which tells when the store itself is an older one.
+        """
+        terms = reader.terms(ALL, CATEGORY)
+        own = {names.category_path(t.value, "atom") for t in terms if t.scheme == CATEGORY and t.published_seq >= 0}
+        folder = names.CATEGORY_FOLDER
+        others = {f"{folder}/{name}" for name in self.tree.names(folder) if name.endswith(".atom")} - own
+        shown: set[str] = set()
+        for path in (f"{names.ALL}.atom", *sorted(others)):
+            shown.update(key.decode("ascii") for key in _SHOWN.findall(self.tree.read(path) or b""))
+        if everything and self.presentation.pages:
+            pages = self.tree.names(names.ARTICLE_FOLDER)
+            shown.update(match.group(1) for name in pages if (match := _PAGE.fullmatch(name)))
+        return sorted(shown - reader.existing(shown))
+
+    def _refuse_loss(self, reader: Reader, *, everything: bool) -> None:
+        """What is published and unknown was lost with its database, or another database was meant."""
+        if not everything and not self.behind(reader):
             return
-        old = self.tree.read(f"{names.ALL}.atom")
-        if old is not None and b"<entry" in old:
-            raise OutputError(
-                f"the store holds no article, but {self.tree.root} holds published ones; they were left as they are",
-                remedy="restore the database, or empty the output folder if it is meant",
-            )
+        lost = self.lost(reader, everything=everything)
+        if not lost:
+            return
+        empty = not any(term.articles for term in reader.terms(ALL))
+        what = "the store holds no article, but" if empty else "the store does not know all that is published:"
+        raise OutputError(
+            f"{what} {self.tree.root} shows {len(lost)} unknown to it ({lost[0]}...); everything was left as it is",
+            remedy="`feedsync restore` a copy of the database, or bring back the sources that had them and resync; "
+            "if the loss is meant, `feedsync publish --force`",
+        )
 
     def _publish_pages(
         self, store: Store, pages_seq: int, report: PublishReport, progress: Callable[[int], None]

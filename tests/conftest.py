@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, settings
 
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
 from feedsync.model import Document, Parsed, Site
 from feedsync.outputs import Tree
 from feedsync.parse import parse
-from feedsync.publish import Presentation, Publisher
+from feedsync.publish import Publisher
 from feedsync.report import SyncReport
 from feedsync.sources import FileSource, Source
 from feedsync.store import Store

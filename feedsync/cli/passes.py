@@ -15,6 +15,7 @@ _FAULTS = 10
 if TYPE_CHECKING:
     from feedsync.config import Config
     from feedsync.report import SyncReport
+    from feedsync.workers import Workers
 
 
 @click.command("run")
@@ -64,12 +65,17 @@ def resync_command(
     """
     from contextlib import ExitStack
 
-    from feedsync.sync import Request, run
+    from feedsync.workers import Workers
 
     loaded = load(option)
     chosen = _choose(loaded, sources)
     _check_codes(codes)
     with ExitStack() as stack:
+        workers = stack.enter_context(Workers("feedsync.load"))
+        if full or not (loaded.output / "all.atom").exists():  # everything will be read
+            _start_early(workers, chosen)
+        from feedsync.sync import Request, run
+
         store = _open_for_pass(loaded, stack, dry_run=dry_run)
         progress = stack.enter_context(progress_bar())
         report = run(
@@ -79,6 +85,7 @@ def resync_command(
             Request(full=full, dry_run=dry_run, codes=codes),
             progress=progress,
             waiting=say_waiting,
+            workers=workers,
         )
     if as_json:
         print_json(report.to_json())
@@ -89,8 +96,9 @@ def resync_command(
 
 @click.command("publish")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the tree differs from the store.")
+@click.option("--force", is_flag=True, help="Drop what is published and unknown to the store.")
 @click.pass_obj
-def publish_command(option: str | None, check: bool) -> int:
+def publish_command(option: str | None, check: bool, force: bool) -> int:
     """Draw everything from the store alone.
 
     \b
@@ -107,9 +115,13 @@ def publish_command(option: str | None, check: bool) -> int:
         for path in different:
             click.echo(path)
         return 1 if different else 0
-    with Store.open(loaded.store_url, say_waiting) as store, store.lock(say_waiting), progress_bar() as progress:
+    with (
+        Store.open(loaded.store_url, say_waiting, one_pass=True) as store,
+        store.lock(say_waiting),
+        progress_bar() as progress,
+    ):
         publisher.tree.sweep()
-        report = publisher.publish(store, everything=True, progress=progress.step)
+        report = publisher.publish(store, everything=True, force=force, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
     return 0
 
@@ -130,13 +142,22 @@ def _check_codes(codes: tuple[str, ...]) -> None:
             raise UsageError(f"{code!r} is not an infoCode", remedy="write it as NW202112222222765281")
 
 
+def _start_early(workers: Workers, sources: list[Any]) -> None:
+    """Start worker processes when everything has to be read: they come up while this process still imports."""
+    from feedsync.load import is_much
+    from feedsync.sources import FileSource
+
+    if any(isinstance(source, FileSource) and is_much(source) for source in sources):
+        workers.start()
+
+
 def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:
     """The store for a pass; a dry run of a store that does not exist yet gets one that is gone afterwards."""
     from feedsync.store import Store
 
     if dry_run and not Store.exists(loaded.store_url):
         return stack.enter_context(Store.scratch())
-    return stack.enter_context(Store.open(loaded.store_url, say_waiting))
+    return stack.enter_context(Store.open(loaded.store_url, say_waiting, one_pass=True))
 
 
 def _print_report(report: SyncReport) -> None:

@@ -4,6 +4,7 @@ from feedsync.feeds.feed import Feed, feed_of_all, feed_of_category
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
 from feedsync.feeds.pages import CategoryLine, draw_article, draw_category, draw_index
+from feedsync.feeds.presentation import Presentation
 from feedsync.feeds.window import Window, select
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CategoryLine",
     "Feed",
     "Format",
+    "Presentation",
     "Window",
     "draw_article",
     "draw_category",

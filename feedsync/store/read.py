@@ -254,6 +254,22 @@ class Reader:
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
 
+    def existing(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that are articles, published or held."""
+        wanted = sorted(keys)
+        found: set[str] = set()
+        for start in range(0, len(wanted), _CHUNK):
+            ids = [id_of_key(key) for key in wanted[start : start + _CHUNK]]
+            found.update(self.connection.execute(select(articles.c.key).where(articles.c.id.in_(ids))).scalars())
+        return found
+
+    def newest_arrival(self) -> datetime | None:
+        """When the last published article came in."""
+        m, everything = memberships.c, select(terms.c.id).where(terms.c.scheme == "all").scalar_subquery()
+        statement = select(m.arrived_us).where(m.term_id == everything).order_by(m.arrived_us.desc()).limit(1)
+        newest = self.connection.execute(statement).scalar()
+        return from_us(newest) if newest is not None else None
+
     def published_keys(self) -> set[str]:
         """The keys of all articles that have a page."""
         return set(self.connection.execute(select(articles.c.key).where(~articles.c.held)).scalars())

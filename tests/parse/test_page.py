@@ -207,6 +207,7 @@ LINKS = "<ul>" + "".join(f"<li><a href=/{n}>热门新闻标题第{n}条在此供
         ("", "empty"),
         ('{"code": -1, "message": "文章不存在"}', "not-an-article"),
         ('{"code": 500, "text": "系统错误"}', "not-an-article"),
+        ('{"code": -3, "data": {"text": "请联系管理员处理。"}}', "not-an-article"),
         ('{"text": "", "content": null}', "no-text"),
         ('{"text": "null"}', "no-text"),
         ("{}", "no-text"),

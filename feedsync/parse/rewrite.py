@@ -36,11 +36,16 @@ _SHARE_PAGE = Rewrite(
     ),
     r"\g<site>/NewsData/GetNewsText.do?id=\g<code>",
 )
+MAX_URL = 2000
+"""Characters; what is longer is no page of anybody's, and patterns take their time over it."""
+
 BUILT_IN = (_SHARE_PAGE,)
 
 
 def text_url(page_url: str, rules: Sequence[Rewrite]) -> str:
     """The URL of a page's text by the first rule that matches, these before those built in; else the page's own."""
+    if len(page_url) > MAX_URL:
+        return page_url
     for rule in (*rules, *BUILT_IN):
         if match := rule.match.fullmatch(page_url):
             return match.expand(rule.to)

@@ -1,6 +1,8 @@
 # make run      set everything up, ingest seeds/, publish, serve on http://127.0.0.1:8080
 # make test     set everything up, run the tests
 # make check    format, lint, types, layers, tests with coverage
+# make readers  five polls of newsboat, rss2email and reader against a running daemon
+# make pages    pages in Chromium: axe-core, screenshots in .cache/pages/shots
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make lock     resolve the dependencies anew
 #
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test check format readers pages bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -37,6 +39,26 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The readers have needs of their own, so they live apart. sgmllib3k: reader brings a parser that imports it.
+readers: $(READY) .cache/readers/.ready
+	$(BIN)/python -m pytest tests/readers/five_polls.py
+
+.cache/readers/.ready:
+	command -v newsboat || apt-get install -y -qq newsboat
+	$(PYTHON) -m venv .cache/readers
+	.cache/readers/bin/python -m pip install --quiet reader rss2email sgmllib3k
+	touch $@
+
+pages: $(READY) .cache/pages/.ready
+	$(BIN)/python -m pytest tests/pages/in_chromium.py
+
+.cache/pages/.ready: tests/pages/package.json
+	test -x /usr/bin/chromium || apt-get install -y -qq chromium fonts-noto-cjk
+	mkdir -p .cache/pages
+	cp tests/pages/package.json .cache/pages/
+	npm install --prefix .cache/pages --no-audit --no-fund --silent
+	touch $@
+
 bench: $(READY)
 	$(BIN)/python benchmarks/ingest.py
 
@@ -54,4 +76,4 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 clean:
-	rm -rf $(VENV) var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

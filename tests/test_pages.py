@@ -95,6 +95,15 @@ def test_what_is_put_into_images_opens_nothing() -> None:
     assert set(image.attrib) == {"src", "alt", "loading", "decoding", "referrerpolicy"}
 
 
+@pytest.mark.parametrize(
+    ("levels", "shown"), [("1", "2"), ("3", "2"), ("24", "23"), ("42", "22"), ("135", "234"), ("15135", "23234")]
+)
+def test_headings_follow_the_title_without_a_gap(levels: str, shown: str) -> None:
+    body = "".join(f"<h{level}>小标题</h{level}><p>正文</p>" for level in levels)
+    drawn = html.document_fromstring(draw_article(SITE, entry_of(post(body=body)), {}).decode())
+    assert "".join(e.tag[1] for e in drawn.find_class("text")[0].iter("h1", "h2", "h3", "h4", "h5", "h6")) == shown
+
+
 def test_a_day_without_a_time_is_shown_as_a_day() -> None:
     entry = entry_of("---\ntitle: 只有日期\ndate: 2025-03-14\n---\n正文\n", "2025-03-14-x.md")
     drawn = html.document_fromstring(draw_article(SITE, entry, {}).decode())

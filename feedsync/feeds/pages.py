@@ -170,11 +170,15 @@ def draw_error(site: Site, status: int) -> bytes:
 
 
 def _for_pages(html: str) -> str:
-    """Images load when they come into view and tell nobody where; headings follow the title without a gap.
+    """Images load when they come into view and tell nobody where, wide tables scroll by keyboard too, headings
+    follow the title without a gap.
 
     What is put in has no quotes, so it means nothing where the pattern stands inside an attribute.
     """
     html = html.replace("<img ", "<img loading=lazy decoding=async referrerpolicy=no-referrer ")
+    if "<table>" in html:
+        html = html.replace("<table>", "<div class=wide role=group aria-label=表格 tabindex=0><table>")
+        html = html.replace("</table>", "</table></div>")
     return _graded(html) if _HEADING.search(html) else html
 
 

@@ -58,6 +58,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             + '<p><img src="http://img.example.com/a_w800h450.png" alt="走势图"></p><h3>小标题</h3>'
             + '<p>有<a href="http://example.com/x">链接</a>和<strong>强调</strong>。</p><blockquote><p>引文。</p></blockquote>'
             + "<table><tr><th>代码</th><th>名称</th><th>涨跌幅</th></tr>" + "<tr><td>600000</td><td>样本股份</td><td>+1.23%</td></tr>" * 4 + "</table>"
+            + "<table><tr>" + "".join(f"<td>第{n}列很宽</td>" for n in range(14)) + "</tr></table>"
+            + '<p><img src="http://img.example.com/unknown.png"></p>'
             + '<ul><li>一</li><li>二</li></ul><p class="em_media">（文章来源：样本日报）</p>'
         )  # fmt: skip
         desk.put("all.md", post(CODE, "旧标题：一篇什么都有的文章", body))

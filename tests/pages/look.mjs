@@ -31,6 +31,8 @@ for (const [device, width] of Object.entries(WIDTHS)) {
         const place = `${size}${path} ${device} ${colorScheme}`
         const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
         if (width[0] > width[1]) found.push({ place, overflow: width })
+        const sizes = await page.$$eval('.size a', links => links.filter(a => a.checkVisibility()).map(a => a.className))
+        if (!/^40\d/.test(path) && sizes.join() !== (size ? 'to-normal' : 'to-large')) found.push({ place, sizes })
         // In an isolated world of the debugger, which the page's policy does not bind.
         await page.evaluate(axe)
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
@@ -40,7 +42,7 @@ for (const [device, width] of Object.entries(WIDTHS)) {
           found.push({ place, rule: id, impact, nodes: nodes.map(node => node.html.slice(0, 200)) })
         }
         const name = `${size}${path}`.replaceAll(/[^A-Za-z0-9]+/g, '-').replace(/-html$/, '')
-        await page.screenshot({ path: `${shots}/${name}.${device}.${colorScheme}.png` })
+        await page.screenshot({ fullPage: process.env.FULL === '1', path: `${shots}/${name}.${device}.${colorScheme}.png` })
       }
     }
     await context.close()

@@ -3,7 +3,11 @@
 # make check    format, lint, types, layers, tests with coverage
 # make readers  five polls of newsboat, rss2email and reader against a running daemon
 # make pages    pages in Chromium: axe-core, screenshots in .cache/pages/shots
+# make crash    kill it at every moment and look at what is left (ten minutes at most)
 # make bench    time it against Hugo (installed with apt when it is missing)
+# make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
+# make uninstall  remove that again, but for data and configuration
+# make systemd  try the service in a real systemd (systemd-nspawn, as root)
 # make lock     resolve the dependencies anew
 #
 # Needs Python >= 3.11, make and a package index. Everything lands in .venv and var.
@@ -14,6 +18,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: run test check format readers pages bench lock clean
+.PHONY: run test check format bench lock clean install uninstall systemd
+
+# Where `make install` puts things. The interpreter must be one that the service's user can reach.
+PREFIX ?= /opt/feedsync
+BINDIR ?= /usr/local/bin
+SYSCONFDIR ?= /etc
+SYSTEM_PYTHON ?= /usr/bin/python3
+UNITS := feedsync.service feedsync.socket feedsync-resync@.service feedsync-resync@.timer
+ETC := $(DESTDIR)$(SYSCONFDIR)
+.PHONY: run test crash check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -24,6 +38,9 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+crash: $(READY)
+	$(BIN)/python -m tests.crash
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -61,6 +78,51 @@ pages: $(READY) .cache/pages/.ready
 
 bench: $(READY)
 	$(BIN)/python benchmarks/ingest.py
+
+systemd: $(READY)
+	$(BIN)/python -m pytest tests/systemd/service.py
+
+# The versions and hashes are those of requirements.lock, less what only developers need.
+install:
+	$(SYSTEM_PYTHON) -m venv $(DESTDIR)$(PREFIX)
+	mkdir -p build
+	$(SYSTEM_PYTHON) systemd/pinned.py requirements.lock feedsync hatchling > build/pinned.txt
+	$(DESTDIR)$(PREFIX)/bin/pip install --quiet --require-hashes --no-deps -r build/pinned.txt
+	$(DESTDIR)$(PREFIX)/bin/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
+	sed -i '1s|^#!$(DESTDIR)|#!|' $(DESTDIR)$(PREFIX)/bin/feedsync
+	install -d $(DESTDIR)$(BINDIR) $(ETC)/feedsync $(ETC)/systemd/system $(ETC)/sysusers.d $(ETC)/tmpfiles.d
+	ln -sfn $(PREFIX)/bin/feedsync $(DESTDIR)$(BINDIR)/feedsync
+	install -m 644 $(addprefix systemd/,$(UNITS)) $(ETC)/systemd/system/
+	sed -i 's|/opt/feedsync|$(PREFIX)|' $(addprefix $(ETC)/systemd/system/,$(filter %.service,$(UNITS)))
+	install -m 644 systemd/sysusers.conf $(ETC)/sysusers.d/feedsync.conf
+	install -m 644 systemd/tmpfiles.conf $(ETC)/tmpfiles.d/feedsync.conf
+	test -e $(ETC)/feedsync/feedsync.toml || sed \
+	  -e 's|^url = "sqlite:///var/feedsync.db"|url = "sqlite:////var/lib/feedsync/feedsync.db"|' \
+	  -e 's|^path = "var/public"|path = "/var/lib/feedsync/public"|' \
+	  -e 's|^path = "seeds" |path = "/var/lib/feedsync/inbox" |' config/feedsync.toml > $(ETC)/feedsync/feedsync.toml
+	$(DESTDIR)$(PREFIX)/bin/python -m feedsync --config $(ETC)/feedsync/feedsync.toml check-config > /dev/null
+ifeq ($(DESTDIR),)
+	systemd-sysusers $(SYSCONFDIR)/sysusers.d/feedsync.conf
+	systemd-tmpfiles --create $(SYSCONFDIR)/tmpfiles.d/feedsync.conf
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "Installed. Edit $(SYSCONFDIR)/feedsync/feedsync.toml (set site.authority), then"
+	@echo "    systemctl enable --now feedsync        or, after an upgrade: systemctl restart feedsync"
+endif
+
+# Stays: /etc/feedsync, /var/lib/feedsync and the user who owns it.
+uninstall:
+ifeq ($(DESTDIR),)
+	if [ -d /run/systemd/system ]; then systemctl stop 'feedsync-resync@*' 'feedsync.*'; fi
+	-systemctl --quiet disable $(UNITS)
+	rm -f /var/lib/systemd/timers/stamp-feedsync-resync@*
+endif
+	rm -f $(addprefix $(ETC)/systemd/system/,$(UNITS)) $(ETC)/sysusers.d/feedsync.conf $(ETC)/tmpfiles.d/feedsync.conf
+	rm -f $(DESTDIR)$(BINDIR)/feedsync
+	rm -rf $(DESTDIR)$(PREFIX)
+ifeq ($(DESTDIR),)
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl reset-failed 'feedsync*' || true; fi
+	@echo "Removed. Left: $(SYSCONFDIR)/feedsync, /var/lib/feedsync and the user feedsync, who owns it."
+endif
 
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv

@@ -1,6 +1,6 @@
 """`python -m feedsync`."""
 
-from feedsync.cli import main
+if __name__ == "__main__":  # worker processes import this module, too
+    from feedsync.cli import main
 
-if __name__ == "__main__":
     main()

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Meta
 
 from feedsync.errors import ConfigError
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
+from feedsync.kinds import KINDS, FetchTable
 from feedsync.model import Site
-from feedsync.publish import Presentation
-from feedsync.sources import FileSource
+from feedsync.sources import Source
 
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
@@ -73,19 +73,11 @@ class ServerTable:
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """`[[sources]]` of kind `files`"""
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,63}$")]
-    kind: str
-    path: Annotated[str, Meta(min_length=1)]
-    pattern: list[str] = field(default_factory=lambda: ["*.md", "*.txt"])
-    interval_s: Annotated[float, Meta(gt=0)] = 60
-    max_body_bytes: Annotated[int, Meta(gt=0)] = 5_000_000
-    default_category: Annotated[str, Meta(min_length=1)] = "weifenlei"
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    header_timeout_s: Annotated[float, Meta(gt=0)] = 10
+    idle_timeout_s: Annotated[float, Meta(gt=0)] = 60
+    write_timeout_s: Annotated[float, Meta(gt=0)] = 30
+    cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +96,7 @@ class Config:
     store_url: str
     output: Path
     server: ServerTable
-    sources: tuple[FileSource, ...]
+    sources: tuple[Source, ...]
     redirects: dict[str, str] = field(default_factory=dict)
     """Paths below `base_url` that moved for good, each to the path that took its place; both begin with `/`."""
 
@@ -115,7 +107,7 @@ TABLES: dict[str, type] = {
     "output": OutputTable,
     "feeds": FeedsTable,
     "server": ServerTable,
-    "sources": SourceTable,
+    "fetch": FetchTable,
     "categories": CategoryTable,
 }
 
@@ -155,13 +147,15 @@ class _Checker:
         self.problems: list[str] = []
 
     def config(self) -> Config:
-        self._unknown(self.tables, list(TABLES), "")
+        self._unknown(self.tables, [*TABLES, "sources"], "")
         site = self._table("site", SiteTable)
         store = self._table("store", StoreTable)
         output = self._table("output", OutputTable)
         feeds = self._table("feeds", FeedsTable)
         server = self._table("server", ServerTable)
-        sources = self._sources()
+        fetch = self._table("fetch", FetchTable) or FetchTable()
+        self._check_contact(fetch)
+        sources = self._sources(fetch.contact)
         labels = self._labels()
         if site:
             self._check_site(site)
@@ -224,35 +218,41 @@ class _Checker:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 self.problems.append(f"{place}{key}: there is no such key{hint}")
 
-    def _sources(self) -> tuple[FileSource, ...]:
+    def _sources(self, contact: str) -> tuple[Source, ...]:
         tables = self.tables.get("sources", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.problems.append("sources: write each as a table [[sources]]")
             return ()
-        sources: list[FileSource] = []
+        sources: list[Source] = []
         for number, table in enumerate(tables):
             place = f"sources[{number}]"
-            if "kind" in table and table["kind"] != "files":
-                self.problems.append(f"{place}.kind: there is no kind {table['kind']!r}; the known kind is 'files'")
+            kind = KINDS.get(table.get("kind", ""))
+            if kind is None:
+                known = ", ".join(map(repr, KINDS))
+                if "kind" in table:
+                    self.problems.append(f"{place}.kind: there is no kind {table['kind']!r}; the kinds are {known}")
+                else:
+                    self.problems.append(f"{place}.kind: it is required; the kinds are {known}")
                 continue
-            read = self._fields(table, SourceTable, place)
+            read = self._fields(table, kind, place)
             if read is None:
                 continue
-            if not read.pattern or not all(read.pattern):
-                self.problems.append(f"{place}.pattern: it must name at least one pattern, such as '*.md'")
             if any(source.name == read.name for source in sources):
                 self.problems.append(f"{place}.name: another source is called {read.name!r} already")
-            sources.append(
-                FileSource(
-                    name=read.name,
-                    path=Path(read.path),
-                    pattern=tuple(read.pattern),
-                    interval_s=read.interval_s,
-                    max_body_bytes=read.max_body_bytes,
-                    default_category=read.default_category.strip(),
-                )
-            )
+            if "cron" in table and "interval_s" in table and kind is not KINDS["urls"]:
+                self.problems.append(f"{place}.cron: a source has either cron or interval_s, not both")
+            if faults := read.faults():
+                self.problems += (f"{place}.{fault}" for fault in faults)
+            else:
+                sources.append(read.source(contact))
         return tuple(sources)
+
+    def _check_contact(self, fetch: FetchTable) -> None:
+        if fetch.contact and not re.fullmatch(r"(?:mailto:[^\s@()<>]+@|https?://)[^\s()<>]+", fetch.contact):
+            self.problems.append(
+                "fetch.contact: write where the owner of a site can reach you, such as 'mailto:you@example.org', "
+                f"not {fetch.contact!r}"
+            )
 
     def _labels(self) -> dict[str, str]:
         tables = self.tables.get("categories", {})

@@ -1,56 +1,47 @@
 """The daemon: scheduler, watcher, HTTP server and word to systemd; how they start and stop is on this page.
 
-All passes run one after another on the scheduler's single worker thread, whether a tick or the watcher asked
-for them. The main thread waits for signals and minds the clock.
+The main thread waits for signals, and tells systemd that all is well as long as everything gets on: the scheduler
+beats, and passes show progress. An HTTP server that hangs is replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
-import queue
+import select
 import signal
 import socket
-import threading
 import time
-from collections import defaultdict
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-import watchfiles
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError, Interrupted, ServerError
+from feedsync.errors import ConfigError, FeedsyncError
 from feedsync.outputs import Tree
+from feedsync.passes import Passes
 from feedsync.publish import Publisher
+from feedsync.schedule import Clock, Schedule
+from feedsync.server import HttpServer, listen
+from feedsync.sources import FileSource, UrlSource
 from feedsync.store import Store, exclusive
-from feedsync.sync import Request, run
-from feedsync.web import Application
+from feedsync.systemd import inherited_sockets, notify, watchdog_s
+from feedsync.watch import Watcher
+from feedsync.web import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from feedsync.config import Config, ServerTable
-    from feedsync.report import SyncReport
-    from feedsync.sources import FileSource
+    from feedsync.config import Config
 
 log = logging.getLogger("feedsync.daemon")
 
-_WATCH_STEP_MS = 10
-_WATCH_DEBOUNCE_MS = 200
-_RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
-"""When to look again at files that are being written; after that, the next scan does."""
-
 _TICK_S = 10.0
-_CLOCK_JUMP_S = 30.0
-_START_TIMEOUT_S = 30.0
-_GRACE_S = 5
+_STALLED_S = 600.0
+"""A pass that shows no progress for so long hangs: in the database, say, or on the disk of the tree."""
+
+_SILENT_S = 60.0
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> None:
@@ -58,24 +49,57 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
 
     Raises LockError when a daemon runs on this database already, StoreError, OutputError, ServerError.
     """
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: signals.put(number))
+    faulthandler.enable()  # the stacks of all threads, when the watchdog's SIGABRT ends us
     with ExitStack() as stack:
+        signals = stack.enter_context(_signals())
         store = stack.enter_context(Store.open(config.store_url))
-        stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
-        listener = stack.enter_context(contextlib.closing(_listen(config.server)))
-        server = stack.enter_context(_HttpServer(Application(config.output), listener))
+        stack.enter_context(exclusive(Store.daemon_lock_path(store.path), timeout_s=0))
+        listeners = _listeners(config)
+        for listener in listeners:
+            stack.enter_context(contextlib.closing(listener))
+        server = stack.enter_context(HttpServer(_web(config), listeners))
         _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
-        address = f"http://{config.server.host}:{listener.getsockname()[1]}/"
-        log.info("ready", extra={"fields": {"version": __version__, "address": address, "pid": os.getpid()}})
-        notify(f"READY=1\nSTATUS=Serving {address}")
+        where = ", ".join(map(_address, listeners))
+        log.info("ready", extra={"fields": {"version": __version__, "address": where, "pid": os.getpid()}})
+        notify(f"READY=1\nSTATUS=Serving {where}")
         _wait(signals, worker, server, reload)
         notify("STOPPING=1")
         log.info("stopping")
     log.info("stopped")
+
+
+def _listeners(config: Config) -> list[socket.socket]:
+    """The sockets systemd holds for us; without them, one of our own at [server]."""
+    inherited = inherited_sockets()
+    if not inherited:
+        return [listen(config.server.host, config.server.port)]
+    log.info("systemd listens, [server] is not used", extra={"fields": {"address": _address(inherited[0])}})
+    return inherited
+
+
+def _address(listener: socket.socket) -> str:
+    match listener.family, listener.getsockname():
+        case socket.AF_INET6, (host, port, *_):
+            return f"http://[{host}]:{port}/"
+        case socket.AF_INET, (host, port):
+            return f"http://{host}:{port}/"
+        case _, name:
+            return f"unix:{name}"
+
+
+def _web(config: Config) -> Options:
+    """What the HTTP server is to serve, and within which bounds."""
+    server = config.server
+    return Options(
+        root=str(config.output),
+        max_connections=server.max_connections,
+        header_timeout_s=server.header_timeout_s,
+        idle_timeout_s=server.idle_timeout_s,
+        write_timeout_s=server.write_timeout_s,
+        cache_bytes=server.cache_bytes,
+    )
 
 
 def _catch_up(config: Config, store: Store) -> None:
@@ -87,328 +111,161 @@ def _catch_up(config: Config, store: Store) -> None:
         log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
 
 
-def _wait(signals: queue.SimpleQueue[int], worker: _Worker, server: _HttpServer, reload: Callable[[], Config]) -> None:
-    """Until told to stop: reload on SIGHUP, and mind the clock, whose jumps would silence the scheduler."""
-    offset = time.time() - time.monotonic()
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket from which the numbers of signals can be read, each a byte.
+
+    A handler in Python runs only once the main thread runs, which may just have gone to sleep; this wakes it.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda _number, _frame: None)
+        yield reader
+        signal.set_wakeup_fd(-1)
+
+
+def _wait(signals: socket.socket, worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -> None:
+    """Until told to stop: reload on SIGHUP, mind the clock, and feed the watchdog while everything gets on."""
+    clock = Clock()
+    tick_s = min(_TICK_S, (watchdog_s() or _TICK_S) / 3)
     while True:
-        try:
-            number = signals.get(timeout=_TICK_S)
-        except queue.Empty:
-            jump = time.time() - time.monotonic() - offset
-            if abs(jump) > _CLOCK_JUMP_S:
-                log.warning("clock jumped", extra={"fields": {"seconds": round(jump)}})
-                offset += jump
-                worker.reschedule()
-            server.check()
-            continue
-        if number != signal.SIGHUP:
-            return
-        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            worker.adopt(reload())
-            log.info("reloaded")
-            notify("READY=1")
-        except ConfigError as error:
-            for problem in error.problems or (str(error),):
-                log.error("reload refused, the old configuration stays", extra={"fields": {"reason": problem}})
-            notify(f"READY=1\nSTATUS=Reload refused: {error.message}")
+        if select.select([signals], [], [], tick_s)[0]:
+            numbers = signals.recv(4096)
+            if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+                return
+            _reload(worker, server, reload)
+        if jump := clock.jump_s():
+            log.warning("clock jumped", extra={"fields": {"seconds": jump}})
+            worker.rearm()
+        server.check()
+        if hang := worker.hang():
+            log.critical("hangs, and systemd is not told that all is well", extra={"fields": {"reason": hang}})
+        else:
+            notify("WATCHDOG=1")
+
+
+def _reload(worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -> None:
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        config = reload()
+        worker.adopt(config)
+        server.adopt(_web(config))
+    except ConfigError as error:
+        for problem in error.problems or (str(error),):
+            log.error("reload refused, the old configuration stays", extra={"fields": {"reason": problem}})
+        worker.refused = str(error)
+        notify(f"READY=1\nSTATUS=Reload refused: {error.message}")
+        return
+    worker.refused = None
+    log.info("reloaded")
+    notify("READY=1\nSTATUS=Reloaded")
 
 
 class _Worker:
-    """The passes: when they run, with which options, and how the last ones ended."""
+    """Schedule, watcher and passes, put together."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._store = store
         self._config = config
-        self._publisher = Publisher(Tree(config.output), config.presentation)
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._changed: dict[str, set[bytes]] = defaultdict(set)
-        self._rechecks = 0
-        self._ran: dict[str, dict[str, Any]] = {}
-        self._error: str | None = None
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-        self._scheduler.add_listener(self._on_trouble, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
-        self._watcher = _Watcher(self._on_change)
+        self._passes = Passes(config, store)
+        self._schedule = Schedule(self._passes.scan, self._passes.failed, self._passes.skipped)
+        self._watcher = Watcher(self._on_change)
+        self._list_watcher = Watcher(self._on_list_change, recursive=False)
+        self.refused: str | None = None
+        """Why the last reload was refused."""
 
     def __enter__(self) -> _Worker:
         self._plan()
-        self._scheduler.start()
+        self._schedule.start()
         self._watcher.start()
+        self._list_watcher.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._stopping.set()
+        self._passes.stop()
         self._watcher.stop()
-        # Once no job is due, the scheduler's thread cannot stumble over its own shutdown.
-        self._scheduler.remove_all_jobs()
-        self._scheduler.shutdown(wait=True)
+        self._list_watcher.stop()
+        self._schedule.stop()
 
     def adopt(self, config: Config) -> None:
         """Go on with another configuration; where to listen and what to store in needs a restart."""
         for old, new, name in (
-            (self._config.server, config.server, "server"),
+            (
+                (self._config.server.host, self._config.server.port),
+                (config.server.host, config.server.port),
+                "server.host, server.port",
+            ),
             (self._config.store_url, config.store_url, "store"),
             (self._config.output, config.output, "output"),
         ):
             if old != new:
                 log.warning("a change needs a restart", extra={"fields": {"table": name}})
-        with self._lock:
-            self._config = config
-            self._publisher = Publisher(Tree(self._publisher.tree.root), config.presentation)
+        self._config = config
+        self._passes.adopt(config)
         self._plan()
+        self._schedule.soon(self._passes.publish)
 
-    def reschedule(self) -> None:
-        """Let every source be scanned now, and on its interval from now on."""
-        self._plan()
+    def rearm(self) -> None:
+        """Let nothing wait for a time that the clock has taken back."""
+        self._schedule.rearm()
+
+    def hang(self) -> str | None:
+        """What does not get on, if anything."""
+        if (stalled := self._passes.stalled_s()) > _STALLED_S:
+            return f"a pass has shown no progress for {stalled:.0f} s"
+        if (silent := self._schedule.silent_s()) > _SILENT_S:
+            return f"the scheduler has not run for {silent:.0f} s"
+        return None
 
     def status(self) -> dict[str, Any]:
         """What only the running daemon knows."""
-        due = {job.id: job.next_run_time for job in self._scheduler.get_jobs() if job.next_run_time}
-        with self._lock:
-            return {
-                "pid": os.getpid(),
-                "version": __version__,
-                "error": self._error,
-                "sources": {
-                    source.name: {
-                        "last_run": self._ran.get(source.name),
-                        "next_run": due[source.name].isoformat(timespec="seconds") if source.name in due else None,
-                    }
-                    for source in self._config.sources
-                },
-            }
+        due = self._schedule.due()
+        problems = self._passes.problems()
+        if self.refused:
+            problems.append(f"the last reload was refused: {self.refused}")
+        if hang := self.hang():
+            problems.append(hang)
+        sources = self._passes.status()
+        for name, source in sources.items():
+            source["next_run"] = due[name].strftime("%Y-%m-%dT%H:%M:%SZ") if name in due else None
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "health": "degraded" if problems else "ok",
+            "problems": problems,
+            "sources": sources,
+        }
 
     def _plan(self) -> None:
-        names = {source.name for source in self._config.sources}
-        for job in self._scheduler.get_jobs():
-            if job.id not in names:
-                job.remove()
-        for source in self._config.sources:
-            self._scheduler.add_job(
-                self._scan,
-                "interval",
-                args=[source.name],
-                seconds=source.interval_s,
-                id=source.name,
-                next_run_time=datetime.now(UTC),
-                replace_existing=True,
+        self._schedule.plan(self._config.sources)
+        self._watcher.watch(tuple(source for source in self._config.sources if isinstance(source, FileSource)))
+        # To a watcher, a file of URLs is a folder in which just one name matters.
+        self._list_watcher.watch(
+            tuple(
+                FileSource(source.name, source.path.parent, (source.path.name,))
+                for source in self._config.sources
+                if isinstance(source, UrlSource) and source.path
             )
-        self._watcher.watch(self._config.sources)
-
-    def _scan(self, name: str) -> None:
-        self._pass(
-            [source for source in self._config.sources if source.name == name],
-            Request(stopping=self._stopping.is_set),
         )
 
     def _on_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
-        """The watcher saw something: look at just that, as soon as the worker is free."""
+        """The watcher saw something: look at just that, as soon as may be."""
         if folder:
-            self._scheduler.add_job(self._scan, args=[source.name])
-            return
-        with self._lock:
-            idle = not self._changed
-            self._changed[source.name].update(paths)
-        if idle:
-            self._rechecks = 0
-            self._scheduler.add_job(self._take_changed)
+            self._schedule.scan_soon(source.name)
+        elif self._passes.note(source.name, paths):
+            self._schedule.soon(self._look)
 
-    def _take_changed(self) -> None:
-        with self._lock:
-            changed = {name: frozenset(paths) for name, paths in self._changed.items()}
-            self._changed.clear()
-        sources = [source for source in self._config.sources if source.name in changed]
-        report = self._pass(sources, Request(paths=changed, stopping=self._stopping.is_set))
-        if report is not None and report.busy and self._rechecks < len(_RECHECK_S):
-            delay = timedelta(seconds=_RECHECK_S[self._rechecks])
-            self._rechecks += 1
-            with self._lock:
-                for name, paths in report.busy.items():
-                    self._changed[name].update(paths)
-            self._scheduler.add_job(self._take_changed, "date", run_date=datetime.now(UTC) + delay)
+    def _on_list_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
+        if paths and not folder:
+            self._schedule.scan_now(source.name)
 
-    def _pass(self, sources: list[FileSource], request: Request) -> SyncReport | None:
-        with self._lock:
-            publisher = self._publisher
-        try:
-            report = run(self._store, publisher, sources, request, waiting=_say_waiting)
-        except Interrupted:
-            return None
-        except FeedsyncError as error:
-            if str(error) != self._error:
-                log.error("pass failed", extra={"fields": {"reason": str(error)}})
-            self._error = str(error)
-            return None
-        self._error = next((r.error for r in report.sources.values() if r.error), None)
-        ended = datetime.now(UTC).isoformat(timespec="seconds")
-        for name, result in report.sources.items():
-            self._ran[name] = {"at": ended, "error": result.error}
-            if result.new or result.revised or result.merged:
-                fields = {
-                    "source": name,
-                    "new": result.new,
-                    "revised": result.revised,
-                    "merged": result.merged,
-                    "feeds": report.feeds.written,
-                    "ms": round(report.seconds * 1000),
-                }
-                log.info("pass", extra={"fields": fields})
-        return report
-
-    def _on_trouble(self, event: JobExecutionEvent) -> None:
-        if event.code == EVENT_JOB_MAX_INSTANCES:
-            log.warning("scan skipped, the last one still runs", extra={"fields": {"source": event.job_id}})
-            return
-        self._error = f"{type(event.exception).__name__}: {event.exception}"
-        log.error("job failed", extra={"fields": {"reason": self._error, "traceback": event.traceback}})
-
-
-class _Watcher:
-    """Watches the folders of all sources in a thread of its own, and tells what changed in them."""
-
-    def __init__(self, changed: Callable[..., None]) -> None:
-        self._changed = changed
-        self._sources: tuple[FileSource, ...] = ()
-        self._stop = threading.Event()
-        self._renew = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-
-    def watch(self, sources: tuple[FileSource, ...]) -> None:
-        self._sources = sources
-        self._renew.set()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._renew.set()
-        self._thread.join(timeout=_GRACE_S)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._renew.clear()
-            folders = self._folders()
-            if not folders:
-                self._stop.wait(1)
-                continue
-            try:
-                self._watch(folders)
-            except Exception:
-                log.exception("watcher failed, trying again")
-                self._stop.wait(1)
-
-    def _watch(self, folders: dict[str, tuple[int, int]]) -> None:
-        """Until the folders are others. The first word of a watch sends a scan after what came before it."""
-        first = True
-        for changes in watchfiles.watch(
-            *folders,
-            watch_filter=None,
-            step=_WATCH_STEP_MS,
-            debounce=_WATCH_DEBOUNCE_MS,
-            rust_timeout=1000,
-            yield_on_timeout=True,
-            stop_event=self._renew,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        ):
-            paths = {path for _, path in changes}
-            if first:
-                for source in self._sources:
-                    self._changed(source, (), folder=True)
-            first = False
-            self._tell({os.fsencode(path) for path in paths})
-            if paths & folders.keys() or self._folders() != folders:
-                return  # a folder was mounted, removed or replaced
-
-    def _folders(self) -> dict[str, tuple[int, int]]:
-        """The folders that exist, each by its identity."""
-        found = {}
-        for source in self._sources:
-            with contextlib.suppress(OSError):
-                result = source.path.stat()
-                found[str(source.path.absolute())] = (result.st_dev, result.st_ino)
-        return found
-
-    def _tell(self, paths: set[bytes]) -> None:
-        for source in self._sources:
-            root = os.fsencode(source.path.absolute()) + b"/"
-            inside = {path.removeprefix(root) for path in paths if path.startswith(root)}
-            files = {path for path in inside if source.matches(os.fsdecode(os.path.basename(path)))}
-            folder = any(os.path.isdir(root + path) for path in inside)
-            if files or folder:
-                self._changed(source, files, folder=folder)
-
-
-class _HttpServer:
-    """uvicorn in a thread, on a socket that is bound already."""
-
-    def __init__(self, application: Application, listener: socket.socket) -> None:
-        self._listener = listener
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                http="httptools",
-                server_header=False,
-                date_header=True,
-                timeout_keep_alive=20,
-                timeout_graceful_shutdown=_GRACE_S,
-                limit_concurrency=2000,
-                h11_max_incomplete_event_size=16384,
-            )
-        )
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-
-    def __enter__(self) -> _HttpServer:
-        self._thread.start()
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ServerError("the HTTP server did not start", remedy="see the log")
-            time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=_GRACE_S + 2)
-
-    def check(self) -> None:
-        """Raise ServerError when the server has died."""
-        if not self._thread.is_alive():
-            raise ServerError("the HTTP server stopped", remedy="see the log; the service manager starts it again")
-
-    def _run(self) -> None:
-        self._server.run(sockets=[self._listener])
-
-
-def _listen(options: ServerTable) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    try:
-        return socket.create_server((options.host, options.port), family=family, backlog=1024)
-    except OSError as error:
-        raise ServerError(
-            f"cannot listen on {options.host} port {options.port}: {error.strerror or error}",
-            remedy="stop what listens there, or change [server] in the configuration",
-        ) from error
+    def _look(self) -> None:
+        if (again_s := self._passes.look()) is not None:
+            self._schedule.soon(self._look, again_s)
 
 
 def _say_waiting(pid: str) -> None:
     log.info("waiting for the pass of another process", extra={"fields": {"pid": pid}})
-
-
-def notify(message: str) -> None:
-    """Tell systemd (sd_notify), when it listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        client.connect("\0" + address[1:] if address.startswith("@") else address)
-        client.sendall(message.encode())

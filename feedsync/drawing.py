@@ -6,13 +6,9 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from feedsync import __version__
 from feedsync.archive import Archive
 from feedsync.feeds import (
     FORMATS,
@@ -23,7 +19,6 @@ from feedsync.feeds import (
     Step,
     Stretch,
     Version,
-    Window,
     draw_archive,
     draw_article,
     draw_category,
@@ -37,13 +32,14 @@ from feedsync.feeds import (
     names,
     select,
 )
-from feedsync.model import Known, Site
+from feedsync.model import Known
 from feedsync.store import ALL, CATEGORY, Spot, Term
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from feedsync.archive import Page
+    from feedsync.feeds import Presentation
     from feedsync.model import Entry, Place
     from feedsync.store import Reader
 
@@ -56,21 +52,6 @@ EVERYTHING = Term(0, ALL, "", "", 0, 0, -1)
 
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """All options that take part in published bytes."""
-
-    site: Site
-    window: Window = field(default_factory=Window)
-    labels: dict[str, str] = field(default_factory=dict)
-    pages: bool = True
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()
 
 
 class Drawing:

@@ -5,28 +5,30 @@ A worker process imports this module, the sources and the parser, and nothing el
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
-import os
 from collections import deque
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from feedsync.errors import Refused
+from feedsync.errors import Refused, SourceError
 from feedsync.model import Document, Parsed
 from feedsync.parse import looks_unfinished, parse
-from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read
+from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read, scan
 from feedsync.text import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from zoneinfo import ZoneInfo
+
+    from feedsync.patience import Patience
+    from feedsync.workers import Workers
 
 log = logging.getLogger("feedsync.load")
 
@@ -34,8 +36,15 @@ _BATCH = 250
 _WORKERS_FROM = 1500
 """Documents to read from which on worker processes pay for their start."""
 
+_POOL_TIMEOUTS = 10
+"""A whole batch in a worker process may take so many times as long as a file."""
+
 _AHEAD = 8
 """Batches a worker process has before it, so that it never waits for the database."""
+
+
+FAULTS = (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+"""What a fault of ours may raise on input nobody thought of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,53 +94,80 @@ class Task:
 
 
 def load_all(
-    source: FileSource, zone: ZoneInfo, tasks: Iterator[Task], *, force: bool, patient: bool
+    source: FileSource,
+    zone: ZoneInfo,
+    tasks: Iterator[Task],
+    patience: Patience,
+    workers: Workers,
+    *,
+    force: bool,
+    patient: bool,
 ) -> Iterator[list[Loaded]]:
-    """Read and parse all of these files, in batches, in no order; see `load`."""
+    """Read and parse all of these files, in batches, in no order; see `load`. Raises SourceError when one hangs."""
     work = partial(load_batch, source, zone, force=force, patient=patient)
+
+    def here(batch: list[Task]) -> list[Loaded]:
+        return patience.call(partial(work, batch, tell=patience.tell))
+
     first = list(itertools.islice(tasks, _WORKERS_FROM))
     if len(first) < _WORKERS_FROM:
         for batch in _batched(first):
-            yield work(batch)
+            yield here(batch)
         return
     batches = _batched(itertools.chain(first, tasks))
-    workers = max(1, (os.cpu_count() or 1) - 1)
-    with ProcessPoolExecutor(workers, get_context("spawn"), relax_collector) as pool:
-        waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
-        while True:
-            for batch in itertools.islice(batches, _AHEAD * workers - len(waiting)):
-                waiting.append((batch, _submitted(pool, work, batch)))
-            if not waiting:
-                return
-            if not waiting[0][1].done() and (own := next(batches, [])):
-                yield work(own)  # nothing is ready: this process takes a share, too
-            else:
-                yield _result(work, *waiting.popleft())
+    waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
+    while True:
+        for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
+            waiting.append((batch, workers.submit(_load_packed, work, batch)))
+        if not waiting:
+            return
+        if not waiting[0][1].done() and (own := next(batches, [])):
+            yield here(own)  # nothing is ready: this process takes a share, too
+        else:
+            yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+
+
+def is_much(source: FileSource) -> bool:
+    """Whether a folder holds so many files that worker processes would read them all sooner."""
+    try:
+        return next(itertools.islice(scan(source), _WORKERS_FROM - 1, None), None) is not None
+    except SourceError:
+        return False
 
 
 def load_batch(
-    source: FileSource, zone: ZoneInfo, tasks: Sequence[Task], *, force: bool, patient: bool
+    source: FileSource,
+    zone: ZoneInfo,
+    tasks: Sequence[Task],
+    *,
+    force: bool,
+    patient: bool,
+    tell: Callable[[str], None] = lambda _location: None,
 ) -> list[Loaded]:
-    """Read and parse some files; see `load`."""
-    return [load(source, zone, task, force=force, patient=patient) for task in tasks]
+    """Read and parse some files, of each of which `tell` is told before; see `load`."""
+    loaded = []
+    for task in tasks:
+        tell(task.found.location)
+        loaded.append(load(source, zone, task, force=force, patient=patient))
+    return loaded
 
 
-def _submitted(
-    pool: ProcessPoolExecutor, work: Callable[[Sequence[Task]], list[Loaded]], batch: list[Task]
-) -> Future[bytes]:
+def _result(
+    here: Callable[[list[Task]], list[Loaded]],
+    batch: list[Task],
+    future: Future[bytes],
+    patience: Patience,
+    timeout_s: float,
+) -> list[Loaded]:
     try:
-        return pool.submit(_load_packed, work, batch)
-    except BrokenExecutor as error:
-        broken: Future[bytes] = Future()
-        broken.set_exception(error)
-        return broken
-
-
-def _result(work: Callable[[Sequence[Task]], list[Loaded]], batch: list[Task], future: Future[bytes]) -> list[Loaded]:
-    try:
-        return _unpacked.decode(future.result())
+        patience.tell(f"one of {len(batch)} files from {batch[0].found.location} on")
+        return _unpacked.decode(patience.wait(future, timeout_s))
     except BrokenExecutor:  # the worker was killed: its share is done here
-        return work(batch)
+        return here(batch)
+    except SourceError:
+        for worker in active_children():
+            worker.kill()
+        raise
 
 
 def _load_packed(work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> bytes:
@@ -167,15 +203,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
         return Loaded(found.path, stat, hashed, parsed=parse(document, zone))
     except Refused as refused:
         return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
-    except (
-        RecursionError,
-        MemoryError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except FAULTS as error:
         # A fault of ours, on input nobody thought of: it must not cost the other articles anything.
         log.exception("parser failed", extra={"fields": {"source": source.name, "file": location}})
         reason = f"the parser failed on it: {type(error).__name__}: {error}"
@@ -185,11 +213,6 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
             hashed,
             refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
         )
-
-
-def relax_collector() -> None:
-    """A pass makes many small values and no cycles: looking for cycles as often as usual costs a tenth of it."""
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _batched(tasks: Iterable[Task]) -> Iterator[list[Task]]:

@@ -6,7 +6,7 @@ Instants are aware datetimes in UTC. All types are immutable values.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 KEY_DIGITS = 18
 """An infoCode is `NW` and this many digits: YYYYMMDD and a ten-digit running counter."""
+
+_NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+
+KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}"
+"""Every key, of whatever kind; see `parse.identity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,24 @@ class Document:
     source: str
     location: str
     name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a server answered, as far as parsing needs it.
+
+    `location` is unique within the source: the page URL, the code of a list's record, the id of a feed's entry.
+    `url` is where the bytes came from in the end, after redirects; `page_url` is what a person would open, ""
+    when there is none. `media_type` is the raw Content-Type header. `content` is decoded from its
+    Content-Encoding already.
+    """
+
+    source: str
+    location: str
+    url: str
+    page_url: str
+    media_type: str
     content: bytes
 
 
@@ -118,6 +141,24 @@ def unite_symbols(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """The feed an article came from (`atom:source`): "" or None where that feed does not say.
+
+    `updated` is the feed's own, as it was when the article was first read from it. `url` is the feed's.
+    """
+
+    id: str
+    title: str
+    updated: Moment | None = None
+    url: str = ""
+
+    @property
+    def order(self) -> tuple[str, str, str, datetime]:
+        """A total order, so that of two the same one is kept on every machine."""
+        return self.id, self.title, self.url, self.updated.at if self.updated else _NO_TIME
+
+
+@dataclass(frozen=True, slots=True)
 class Article:
     """What one document says of an article, and equally what all its documents say together.
 
@@ -135,6 +176,7 @@ class Article:
     categories: tuple[Category, ...] = ()
     tags: tuple[str, ...] = ()
     symbols: tuple[Symbol, ...] = ()
+    attribution: Attribution | None = None
 
     @property
     def held(self) -> bool:

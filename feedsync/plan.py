@@ -14,10 +14,10 @@ from feedsync.model import Article, Category, Change, Known, Moment, Outcome, un
 from feedsync.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from feedsync.model import Arrival, Origin
+    from feedsync.model import Arrival, Attribution, Origin
 
 
 def merge(articles: Iterable[Article]) -> Article:
@@ -41,6 +41,7 @@ def merge(articles: Iterable[Article]) -> Article:
         categories=_categories(said),
         tags=tuple(sorted({tag for a in said for tag in a.tags})),
         symbols=unite_symbols(symbol for a in said for symbol in a.symbols),
+        attribution=min((a.attribution for a in said if a.attribution), key=lambda one: one.order, default=None),
     )
 
 
@@ -65,7 +66,15 @@ def revise(old: Article | None, new: Article, default_category: str) -> Article:
         categories=new.categories or old.categories or fallback,
         tags=new.tags or old.tags,
         symbols=old.symbols if kept_body else new.symbols,
+        attribution=_attribution(old.attribution, new.attribution),
     )
+
+
+def _attribution(old: Attribution | None, new: Attribution | None) -> Attribution | None:
+    """A feed's `updated` moves with its other entries; that alone changes nothing for this one."""
+    if old is None or new is None:
+        return old or new
+    return old if replace(old, updated=new.updated) == new and old.updated else new
 
 
 def same_meaning(one: Article, other: Article) -> bool:
@@ -73,7 +82,7 @@ def same_meaning(one: Article, other: Article) -> bool:
     return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(other.title.text)
 
 
-def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: dict[str, str], now: datetime) -> Change:
+def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: Mapping[str, str], now: datetime) -> Change:
     """What becomes of one article when these documents arrive.
 
     `defaults` maps a source to its default category. `now` is the time of the run: the arrival of a new

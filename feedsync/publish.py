@@ -7,27 +7,30 @@ did or one joined or left before it. A change of the options or of this program 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, Drawing, Presentation
+from feedsync.drawing import EVERYTHING, Drawing
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, names
+from feedsync.model import KEY_PATTERN
 from feedsync.store import ALL, CATEGORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from feedsync.drawing import File
+    from feedsync.feeds import Presentation
     from feedsync.outputs import Tree
     from feedsync.store import Reader, Store
-
-__all__ = ["Presentation", "PublishReport", "Publisher"]
 
 _PAGES_PER_BATCH = 500
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
 _EXTENSIONS = (*_FORMATS, "html")
+_SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
+_PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 
 
 @dataclass(slots=True)
@@ -39,6 +42,16 @@ class PublishReport:
     pages: int = 0
     removed: int = 0
 
+    def __add__(self, later: PublishReport) -> PublishReport:
+        """Both as one: what was left alone is what neither wrote."""
+        written = self.written + later.written
+        return PublishReport(
+            written,
+            max(0, later.written + later.unchanged - written),
+            self.pages + later.pages,
+            self.removed + later.removed,
+        )
+
 
 class Publisher:
     """Publishes a store into a tree. Keeps drawn entries from one run to the next."""
@@ -49,17 +62,24 @@ class Publisher:
         self._drawing = Drawing(presentation)
 
     def publish(
-        self, store: Store, *, everything: bool = False, progress: Callable[[int], None] = lambda _done: None
+        self,
+        store: Store,
+        *,
+        everything: bool = False,
+        force: bool = False,
+        progress: Callable[[int], None] = lambda _done: None,
     ) -> PublishReport:
         """Bring the tree up to date; with `everything`, draw it all anew and remove what does not belong.
 
-        Raises OutputError when the tree cannot be written: what was there stays, and stays due.
+        Raises OutputError when the tree cannot be written: what was there stays, and stays due. Also when it
+        shows articles the store does not know, unless `force` says that they may go.
         """
         with store.reading() as reader:
-            self._refuse_emptiness(reader)
             pages_seq, missing = self._check_progress(reader)
             drawn = reader.state("drawn")
-        everything = everything or missing or drawn not in (None, self.presentation.fingerprint)
+            everything = everything or missing or drawn not in (None, self.presentation.fingerprint)
+            if not force:
+                self._refuse_loss(reader, everything=everything)
         if everything or drawn is None:
             with store.writing() as writer:
                 writer.mark_all()
@@ -76,8 +96,20 @@ class Publisher:
         return report
 
     def behind(self, reader: Reader) -> bool:
-        """Whether the store holds changes that were not published."""
-        return any(term.due for term in reader.terms(ALL, CATEGORY))
+        """Whether the store holds changes that were not published, or nothing, which shows no marks."""
+        terms = reader.terms(ALL, CATEGORY)
+        return not terms or any(term.due for term in terms)
+
+    def glance(self, reader: Reader) -> list[str]:
+        """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
+        wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
+        for term in terms:
+            if term.scheme == ALL:
+                files = self._drawing.feed(reader, term)
+                wrong.update(name for name, content in files if not self.tree.holds(name, content))
+        return sorted(wrong)
 
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""
@@ -95,7 +127,7 @@ class Publisher:
         with store.reading() as reader:
             for path, content in self._everything(reader):
                 expected.add(path)
-                if self.tree.read(path) != content:
+                if not self.tree.holds(path, content):
                     yield path
         yield from (path for path, target in names.LARGE_ALIASES.items() if not self.tree.has_alias(path, target))
         yield from sorted(self._present() - expected)
@@ -139,16 +171,38 @@ class Publisher:
         lost_pages = not all((self.tree.root / folder).is_dir() for folder in folders)
         return (-1, True) if lost_pages else (pages_seq, False)
 
-    def _refuse_emptiness(self, reader: Reader) -> None:
-        """A store without articles beside a tree with some is an accident, not news."""
-        if any(term.articles for term in reader.terms(ALL)):
+    def lost(self, reader: Reader, *, everything: bool) -> list[str]:
+        """The keys of published articles this store does not know, where publishing would drop them.
+
+        A feed this store has published before shows nothing else, so only the others are read, and `all.atom`,
+        which tells when the store itself is an older one.
+        """
+        terms = reader.terms(ALL, CATEGORY)
+        own = {names.category_path(t.value, "atom") for t in terms if t.scheme == CATEGORY and t.published_seq >= 0}
+        folder = names.CATEGORY_FOLDER
+        others = {f"{folder}/{name}" for name in self.tree.names(folder) if name.endswith(".atom")} - own
+        shown: set[str] = set()
+        for path in (f"{names.ALL}.atom", *sorted(others)):
+            shown.update(key.decode("ascii") for key in _SHOWN.findall(self.tree.read(path) or b""))
+        if everything and self.presentation.pages:
+            pages = self.tree.names(names.ARTICLE_FOLDER)
+            shown.update(match.group(1) for name in pages if (match := _PAGE.fullmatch(name)))
+        return sorted(shown - reader.existing(shown))
+
+    def _refuse_loss(self, reader: Reader, *, everything: bool) -> None:
+        """What is published and unknown was lost with its database, or another database was meant."""
+        if not everything and not self.behind(reader):
             return
-        old = self.tree.read(f"{names.ALL}.atom")
-        if old is not None and b"<entry" in old:
-            raise OutputError(
-                f"the store holds no article, but {self.tree.root} holds published ones; they were left as they are",
-                remedy="restore the database, or empty the output folder if it is meant",
-            )
+        lost = self.lost(reader, everything=everything)
+        if not lost:
+            return
+        empty = not any(term.articles for term in reader.terms(ALL))
+        what = "the store holds no article, but" if empty else "the store does not know all that is published:"
+        raise OutputError(
+            f"{what} {self.tree.root} shows {len(lost)} unknown to it ({lost[0]}...); everything was left as it is",
+            remedy="`feedsync restore` a copy of the database, or bring back the sources that had them and resync; "
+            "if the loss is meant, `feedsync publish --force`",
+        )
 
     def _publish_pages(
         self, store: Store, pages_seq: int, report: PublishReport, progress: Callable[[int], None]

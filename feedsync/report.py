@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, assert_never
 
+from feedsync.model import Outcome
 from feedsync.publish import PublishReport
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A URL that brought nothing: why, and when it is asked again at the earliest."""
+
+    url: str
+    code: str
+    reason: str
+    due: datetime
 
 
 @dataclass(slots=True)
@@ -19,7 +34,30 @@ class SourceReport:
     quarantined: int = 0
     failed: int = 0
     pending: int = 0
+    requests: int = 0
+    bytes: int = 0
     error: str | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    def add_up(self) -> None:
+        """What was seen is what something became of."""
+        self.seen = self.new + self.revised + self.merged + self.unchanged + self.quarantined
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what became of a document."""
+        match outcome:
+            case Outcome.NEW:
+                self.new += 1
+            case Outcome.REVISED:
+                self.revised += 1
+            case Outcome.MERGED:
+                self.merged += 1
+            case Outcome.UNCHANGED:
+                self.unchanged += 1
+            case Outcome.QUARANTINED:
+                self.quarantined += 1
+            case _:
+                assert_never(outcome)
 
 
 @dataclass(slots=True)
@@ -42,6 +80,10 @@ class SyncReport:
 
     def to_json(self) -> dict[str, object]:
         """`busy` is for the watcher alone: these files are being written, and worth another look soon."""
-        return {name: value for name, value in asdict(self).items() if name != "busy"} | {
-            "seconds": round(self.seconds, 3)
-        }
+        report = {name: value for name, value in asdict(self).items() if name != "busy"}
+        for source in report["sources"].values():
+            source["faults"] = [
+                fault | {"due": fault["due"].isoformat(timespec="seconds").replace("+00:00", "Z")}
+                for fault in source["faults"]
+            ]
+        return report | {"seconds": round(self.seconds, 3)}

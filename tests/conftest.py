@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, settings
 
-from feedsync.feeds import Window
+from feedsync.feeds import Presentation, Window
 from feedsync.model import Document, Parsed, Site
 from feedsync.outputs import Tree
 from feedsync.parse import parse
-from feedsync.publish import Presentation, Publisher
+from feedsync.publish import Publisher
 from feedsync.report import SyncReport
-from feedsync.sources import FileSource
+from feedsync.sources import FileSource, Source
 from feedsync.store import Store
 from feedsync.sync import Request, run
 
@@ -66,6 +66,8 @@ class Desk:
         self.tree = Tree(folder / "public")
         self.presentation = Presentation(site, window or Window())
         self.source = FileSource("articles", self.inbox)
+        self.sources: list[Source] = []
+        """Others than the folder; where there are any, the folder is one of them only when it stands here."""
         self.store = Store.open(f"sqlite:///{folder}/feedsync.db")
         self.now = START
         self.source_times: dict[int, datetime] = {}
@@ -84,13 +86,14 @@ class Desk:
     ) -> SyncReport:
         self.now += later
         publisher = publisher or Publisher(self.tree, self.presentation)
-        return run(self.store, publisher, [self.source], Request(**request), now=self.now)  # type: ignore[arg-type]
+        return run(self.store, publisher, self.sources or [self.source], Request(**request), now=self.now)  # type: ignore[arg-type]
 
     def published(self) -> dict[str, bytes]:
+        """What is published, by path; not its encoded copies, which follow from it."""
         return {
             str(path.relative_to(self.tree.root)): path.read_bytes()
             for path in sorted(self.tree.root.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.suffix not in (".gz", ".br")
         }
 
     def atom(self, name: str = "all.atom") -> str:

@@ -67,7 +67,7 @@ def test_a_day_with_the_commands(shell: Shell) -> None:
     report = shell.json("resync", "--json", code=1)
     assert report["sources"]["articles"] | {"pending": 0, "error": None} == {
         "seen": 2, "new": 1, "revised": 0, "merged": 0, "unchanged": 0, "quarantined": 1, "failed": 0,
-        "pending": 0, "error": None,
+        "pending": 0, "requests": 0, "bytes": 0, "error": None, "faults": [],
     }  # fmt: skip
     assert report["feeds"]["written"] == 2
     assert report["seconds"] > 0
@@ -138,6 +138,16 @@ def test_every_fault_of_a_configuration_is_told_with_its_place(shell: Shell) -> 
         "sources[1].kind: there is no kind 'ftp'",
     ):
         assert expected in told
+    shell.configure(
+        CONFIG.replace('path = "in"', 'path = "in"\ncron = "30 6 * * 1-5"\ninterval_s = 60')
+        + '[[sources]]\nname = "y"\nkind = "files"\npath = "y"\ncron = "0 0 * * *"\ncron_timezone = "Mars/Base"\n'
+    )
+    told = shell("check-config", code=2).stderr
+    assert "sources[0].cron: write days of the week by name (mon-fri)" in told
+    assert "sources[0].cron: a source has either cron or interval_s" in told
+    assert "sources[1].cron_timezone: there is no time zone 'Mars/Base'" in told
+    shell.configure(CONFIG.replace('path = "in"', 'path = "in"\ncron = "30 6 * * mon-fri"'))
+    assert "at 30 6 * * mon-fri (UTC)" in shell("check-config").stdout
     shell.configure(CONFIG.replace("example.org,2026", "nothing") + "[server]\nport = 70000\n")
     told = shell("check-config", code=2).stderr
     assert "site.authority" in told

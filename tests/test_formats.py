@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsync.errors import OutputError
-from feedsync.feeds import FORMATS, Window, draw_entry, draw_opml, feed_of_all, feed_of_category, jsonfeed
+from feedsync.feeds import FORMATS, Presentation, Window, draw_entry, draw_opml, feed_of_all, feed_of_category, jsonfeed
 from feedsync.feeds.xml import escape
 from feedsync.model import Entry, Site
-from feedsync.publish import Presentation
 from tests.conftest import SITE, Desk, post
 from tests.test_feeds import entry_of
 

@@ -1,12 +1,15 @@
 """Files are the complete old or the complete new ones, durably, and otherwise untouched."""
 
+import gzip
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import brotli
 import pytest
 
 from feedsync.errors import OutputError
@@ -71,6 +74,43 @@ def test_sweeping_spares_the_files_of_living_processes(tmp_path: Path) -> None:
         child.communicate(b"\n")
 
 
+def test_sweeping_is_not_deceived_by_a_process_id_that_came_again(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        left = tmp_path / f".a.atom.{later.pid}.tmp"
+        left.write_bytes(b"x")
+        os.utime(left, (1, 1))
+        assert Tree(tmp_path).sweep() == 1
+        later.communicate(b"\n")
+
+
+def test_a_dead_process_nobody_has_waited_for_writes_nothing(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".a.atom.{zombie.pid}.tmp").write_bytes(b"x")
+    assert Tree(tmp_path).sweep() == 1
+    zombie.wait()
+
+
+def synced(folder: Path, *puts: str) -> list[str]:
+    """The names that batches, each of one line, make durable."""
+    script = (
+        "import os, sys; from pathlib import Path; from feedsync.outputs import Tree\n"
+        "fsync = os.fsync\n"
+        "def told(fd): print(os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))); fsync(fd)\n"
+        "os.fsync = told\n"
+        + "".join(f"with Tree(Path(sys.argv[1])).batch() as batch: {put}\n" for put in puts)
+    )  # fmt: skip
+    command = [sys.executable, "-c", script, str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_a_rename_somebody_else_made_is_made_durable_before_it_counts(tmp_path: Path) -> None:
+    """A process killed between rename and sync leaves the right bytes under a name a power cut may undo."""
+    (tmp_path / "category").mkdir()
+    (tmp_path / "category/a.atom").write_bytes(b"x")
+    assert "category" in synced(tmp_path, "batch.put('category/a.atom', b'x')")
+
+
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "public").write_text("a file")
     with pytest.raises(OutputError, match="public"), Tree(tmp_path / "public").batch() as batch:
@@ -93,3 +133,93 @@ def test_the_order_of_system_calls_is_write_sync_rename_sync(tmp_path: Path) -> 
     order = re.findall(r"(write|fsync|rename)\w*\((.)", tail)
     assert [name for name, _ in order if name != "write"][:3] == ["fsync", "rename", "fsync"]
     assert order[0][0] == "write"
+
+
+def test_encoded_copies_stand_beside_and_go_with_their_originals(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+
+    def copies() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".gz", ".br")}
+
+    large, middle = "文章".encode() * 5000, b"<p>" * 1000
+    for path, content in (("all.atom", large), ("a.html", middle), ("b.html", b"small"), ("c.png", large)):
+        with tree.batch() as batch:
+            assert batch.put(path, content)
+        assert tree.holds(path, content)
+    first = copies()
+    assert set(first) == {"all.atom.gz", "all.atom.br", "a.html.gz"}
+    assert gzip.decompress(first["all.atom.gz"]) == brotli.decompress(first["all.atom.br"]) == large
+    assert first["all.atom.gz"][4:8] == bytes(4), "no time in the bytes"
+    assert tree.names() == {"all.atom", "a.html", "b.html", "c.png"}
+    for name in first:
+        original = tmp_path / name[:-3]
+        assert (tmp_path / name).stat().st_mtime_ns == original.stat().st_mtime_ns
+    # What is lost, stale, broken or too much is mended, and the original is not touched for it.
+    before = (tmp_path / "all.atom").stat()
+    (tmp_path / "all.atom.gz").unlink()
+    (tmp_path / "all.atom.br").write_bytes(b"stale")
+    (tmp_path / "b.html.gz").write_bytes(b"stray")
+    assert not tree.holds("all.atom", large)
+    assert not tree.holds("b.html", b"small")
+    with tree.batch() as batch:
+        assert not batch.put("all.atom", large)
+        assert not batch.put("b.html", b"small")
+    assert copies() == first
+    after = (tmp_path / "all.atom").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    os.utime(tmp_path / "a.html.gz", ns=(1, 1))
+    assert not tree.holds("a.html", middle)
+    # A file that shrinks loses its copies; one that goes takes them along.
+    with tree.batch() as batch:
+        assert batch.put("all.atom", b"small")
+        assert batch.remove("a.html")
+    assert copies() == {}
+    (tmp_path / "x.atom.gz").write_bytes(b"an orphan")
+    assert "x.atom.gz" in tree.names()
+
+
+def test_whoever_saw_a_new_original_finds_no_older_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every step of putting in place: a copy is the old one or the new one, and new once its original is."""
+    tree = Tree(tmp_path)
+    versions = [str(n).encode() * 20_000 for n in range(2)]
+    with tree.batch() as batch:
+        batch.put("all.atom", versions[0])
+    seen = []
+    replace = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        original = (tmp_path / "all.atom").read_bytes()
+        copy = gzip.decompress((tmp_path / "all.atom.gz").read_bytes())
+        seen.append((versions.index(original), versions.index(copy)))
+
+    monkeypatch.setattr(os, "replace", watched)
+    with tree.batch() as batch:
+        batch.put("all.atom", versions[1])
+    assert seen[-1] == (1, 1)
+    assert (1, 0) not in seen
+    assert len(seen) == 3
+
+
+def test_a_batch_cut_short_is_mended_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree(tmp_path)
+    versions = [str(n).encode() * 20_000 for n in range(2)]
+    for stop_after in range(3):
+        with tree.batch() as batch:
+            batch.put("all.atom", versions[0])
+        left = iter(range(stop_after))
+
+        def until(source: Path, target: Path, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise OSError(5, "cut")
+            os.rename(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", until)
+            with pytest.raises(OutputError), tree.batch() as batch:
+                batch.put("all.atom", versions[1])
+        for content in versions:  # whether the store went on or back meanwhile
+            with tree.batch() as batch:
+                batch.put("all.atom", content)
+            assert tree.holds("all.atom", content)
+        assert {p.name for p in tmp_path.iterdir()} == {"all.atom", "all.atom.gz", "all.atom.br"}

@@ -16,6 +16,7 @@ from feedsync.feeds.pages import (
     draw_index,
     line_of,
 )
+from feedsync.feeds.presentation import Presentation
 from feedsync.feeds.style import SHEETS, STYLE
 from feedsync.feeds.window import Window, select
 
@@ -27,6 +28,7 @@ __all__ = [
     "Feed",
     "Format",
     "Line",
+    "Presentation",
     "Step",
     "Stretch",
     "Version",

@@ -2,6 +2,10 @@
 
 A batch writes each changed file beside its target, makes the bytes durable, renames, and makes the folders
 durable (docs/decisions/0005-durable-files.md). A file whose bytes did not change is not touched.
+
+Encoded copies (`all.atom.gz`) stand beside their originals and bear the same mtime: by it anybody can tell
+that they belong together. They are put in place before the original and removed before it, so whoever has
+seen the new original finds no older copy (docs/decisions/0010-encoded-copies.md).
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ import contextlib
 import ctypes
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
+from feedsync.outputs.encode import SUFFIXES, decoded, encoded, suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +28,10 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
+_PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
 _NEXT_SECOND_NS = 1_000_000_000
+_OUTDATED_BY_S = 2
+"""A file may be dated up to a second into the future; see `_outdate`."""
 
 
 class Tree:
@@ -32,14 +41,15 @@ class Tree:
         self.root = root
 
     def names(self, folder: str = "") -> set[str]:
-        """The names of the files in a folder of the tree."""
+        """The names of the files in a folder of the tree, without the encoded copies of others among them."""
         try:
             with os.scandir(self.root / folder) as entries:
-                return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+                present = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
         except FileNotFoundError:
             return set()
         except OSError as error:
             raise _unusable(self.root / folder, error) from error
+        return {name for name in present if not (name.endswith(SUFFIXES) and name[:-3] in present)}
 
     def folders(self, folder: str) -> set[str]:
         """The names of the folders in a folder of the tree."""
@@ -67,17 +77,40 @@ class Tree:
         except OSError as error:
             raise _unusable(self.root / path, error) from error
 
+    def holds(self, path: str, content: bytes) -> bool:
+        """Whether the file has this content, and the encoded copies it ought to have and no others."""
+        if self.read(path) != content:
+            return False
+        due = suffixes(path, len(content))
+        target = self.root / path
+        return all(
+            _belongs(_beside(target, suffix), target) and decoded(suffix, self.read(path + suffix) or b"") == content
+            if suffix in due
+            else not _beside(target, suffix).exists()
+            for suffix in SUFFIXES
+        )
+
     def sweep(self) -> int:
         """Remove temporary files left by processes that are gone; how many there were."""
         swept = 0
+        for path in self._left():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+                swept += 1
+        return swept
+
+    def leftovers(self) -> int:
+        """How many temporary files `sweep` would remove."""
+        return sum(1 for _ in self._left())
+
+    def _left(self) -> Iterator[str]:
         for folder, _, files in os.walk(self.root):
             for name in files:
                 match = _TEMPORARY.fullmatch(name)
-                if match and not _alive(int(match.group(1))):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
-                        swept += 1
-        return swept
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
+                        yield path
 
     def batch(self) -> Batch:
         """A set of files to put in place together."""
@@ -90,25 +123,33 @@ class Batch:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._pending: dict[str, Path] = {}
-        self._removed: set[Path] = set()
+        self._removed: list[Path] = []
+        self._undue: list[Path] = []
         self._folders: set[Path] = set()
 
     def put(self, path: str, content: bytes) -> bool:
         """Whether the file differs from what is there, and so will be replaced."""
         target = self._root / path
         try:
-            old = _same_size(target, len(content))
-            if old is not None and target.read_bytes() == content:
-                return False
-            if target.parent not in self._folders:
+            differs = _same_size(target, len(content)) is None or target.read_bytes() != content
+            if differs:
                 self._make_folder(target.parent)
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            self._pending[path] = temporary
-            _write(temporary, content)
-            _outdate(temporary, target)
+                temporary = _temporary(target)
+                copies = self._put_copies(path, content, None)
+                self._pending[path] = temporary
+                _write(temporary, content)
+                _outdate(temporary, target)
+                for copy in copies:
+                    _date_like(temporary, copy)
+            elif not _has_copies(target, len(content)):
+                self._make_folder(target.parent)
+                self._put_copies(path, content, target)
+            else:
+                # It may have been renamed by a process that was killed before it made that durable.
+                self._folders.add(target.parent)
         except OSError as error:
             raise _unusable(target, error) from error
-        return True
+        return differs
 
     def alias(self, path: str, target: str) -> bool:
         """Whether a symbolic link to this target, relative to it, is put in place: nobody may see it half made."""
@@ -130,7 +171,7 @@ class Batch:
         target = self._root / path
         if not target.exists():
             return False
-        self._removed.add(target)
+        self._removed += [*(_beside(target, suffix) for suffix in SUFFIXES), target]
         self._folders.add(target.parent)
         return True
 
@@ -154,6 +195,8 @@ class Batch:
         else:
             for temporary in temporaries:
                 _fsync(temporary)
+        for undue in self._undue:
+            undue.unlink(missing_ok=True)
         for path, temporary in self._pending.items():
             os.replace(temporary, self._root / path)
         self._pending.clear()
@@ -162,7 +205,23 @@ class Batch:
         for folder in sorted(self._folders):
             _fsync(folder)
 
+    def _put_copies(self, path: str, content: bytes, original: Path | None) -> list[Path]:
+        """Prepare the encoded copies, before their original; dated like it when it is there already."""
+        written = []
+        for suffix, copy in encoded(path, content):
+            temporary = _temporary(self._root / (path + suffix))
+            self._pending[path + suffix] = temporary
+            _write(temporary, copy)
+            if original:
+                _date_like(original, temporary)
+            written.append(temporary)
+        due = suffixes(path, len(content))
+        self._undue += [_beside(self._root / path, suffix) for suffix in SUFFIXES if suffix not in due]
+        return written
+
     def _make_folder(self, folder: Path) -> None:
+        if folder in self._folders:
+            return
         made = []
         probe = folder
         while not probe.exists():
@@ -170,6 +229,7 @@ class Batch:
             probe = probe.parent
         folder.mkdir(parents=True, exist_ok=True)
         for new in made:
+            new.chmod(_PUBLIC_FOLDER)
             _fsync(new.parent)
         self._folders.add(folder)
 
@@ -179,9 +239,39 @@ class Batch:
                 temporary.unlink(missing_ok=True)
 
 
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(target.name + suffix)
+
+
+def _belongs(copy: Path, original: Path) -> bool:
+    """Whether an encoded copy is of this very version of its original."""
+    try:
+        return copy.lstat().st_mtime_ns == original.lstat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _has_copies(target: Path, size: int) -> bool:
+    due = suffixes(target.name, size)
+    return all(
+        _belongs(_beside(target, suffix), target) if suffix in due else not _beside(target, suffix).exists()
+        for suffix in SUFFIXES
+    )
+
+
+def _date_like(original: Path, copy: Path) -> None:
+    mtime_ns = original.stat().st_mtime_ns
+    os.utime(copy, ns=(mtime_ns, mtime_ns))
+
+
 def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
+        os.fchmod(descriptor, _PUBLIC)  # whatever the umask: another program may be the one that serves it
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -227,7 +317,8 @@ def _syncfs(root: Path) -> bool:
         os.close(descriptor)
 
 
-def _alive(pid: int) -> bool:
+def _writing(pid: int, modified_s: float) -> bool:
+    """Whether a process lives that may have written a file then: ids come again, after a restart above all."""
     if pid == os.getpid():
         return False
     try:
@@ -235,8 +326,16 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/uptime", "rb") as uptime:
+            fields = stat.read().rpartition(b")")[2].split()
+            age_s = float(uptime.read().split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
         return True
-    return True
+    if fields[0] in (b"Z", b"X"):  # dead, and its parent has not asked for its exit code
+        return False
+    return time.time() - modified_s < age_s + _OUTDATED_BY_S
 
 
 def _unusable(path: Path, error: OSError) -> OutputError:

@@ -1,7 +1,13 @@
-"""Documents to articles. Pure: values in, values out."""
+"""Documents to articles. Pure: values in, values out.
 
-from feedsync.parse.document import measure, parse
-from feedsync.parse.identity import key_from_user
+The functions for fetched documents are in `page`, `listing` and `upstream`, and imported from there.
+"""
+
+from feedsync.parse.document import parse
+from feedsync.parse.identity import key_from_user, key_of_url
+from feedsync.parse.listing import ListShape
+from feedsync.parse.rewrite import Rewrite, text_url
+from feedsync.parse.said import measure
 from feedsync.parse.unfinished import looks_unfinished
 
-__all__ = ["key_from_user", "looks_unfinished", "measure", "parse"]
+__all__ = ["ListShape", "Rewrite", "key_from_user", "key_of_url", "looks_unfinished", "measure", "parse", "text_url"]

@@ -27,9 +27,12 @@ _DATE_AND_TIME = (
 )
 _IN_LINE = re.compile(r"(?<!\d)" + _DATE_AND_TIME + r"(?!\d)", re.ASCII)
 
+_NAME_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)", re.ASCII)
+
 _ZONES = {"CST": 8 * 3600, "BJT": 8 * 3600, "HKT": 8 * 3600, "GMT": 0, "UTC": 0, "Z": 0}
 _DEFAULTS = (datetime(2001, 1, 1, 0, 0, 0), datetime(2004, 12, 31, 23, 59, 58))  # noqa: DTZ001
 _YEARS = range(1900, 10000)
+_NUMBERED = range(1990, 2100)
 
 
 def read_moment(text: str, zone: tzinfo) -> Moment | None:
@@ -48,10 +51,31 @@ def read_moment(text: str, zone: tzinfo) -> Moment | None:
         raise _refuse(text, str(error).split(":")[0]) from error
 
 
+def read_web_moment(text: str, zone: tzinfo) -> Moment | None:
+    """As `read_moment`, and Unix time too: ten digits are seconds, thirteen milliseconds."""
+    text = text.strip()
+    if len(text) not in (10, 13) or not (text.isascii() and text.isdigit()):
+        return read_moment(text, zone)
+    moment = datetime.fromtimestamp(int(text[:10]), UTC)
+    if moment.year not in _NUMBERED:
+        raise _refuse(text, "the year is out of range")
+    return Moment(moment, exact=True)
+
+
 def find_moment(line: str) -> str | None:
     """The part of a line of text that is a date, with or without a time of day."""
     match = _IN_LINE.search(line)
     return match.group(0) if match else None
+
+
+def day_of_name(name: str) -> date | None:
+    """The first day written in a file name."""
+    for match in _NAME_DAY.finditer(name):
+        try:
+            return date(*map(int, match.groups()))
+        except ValueError:
+            continue
+    return None
 
 
 def moment_of_day(day: date, zone: tzinfo) -> Moment:

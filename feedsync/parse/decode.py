@@ -28,7 +28,7 @@ def decode(content: bytes) -> str:
         if cut_short(content):
             raise _undecodable(error) from error
         text = _decode_otherwise(content, error)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _decode_otherwise(content: bytes, error: UnicodeDecodeError) -> str:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import yaml
-
 from feedsync.errors import Refused
 
 MAX_LENGTH = 200_000
@@ -48,10 +46,10 @@ class FrontMatter:
         """The values of the first filled field of these names."""
         for name in names:
             value = self.fields.get(name)
-            if isinstance(value, str):
-                if value := value.strip():
-                    return (value,)
-            elif value and (filled := tuple(v.strip() for v in value if v.strip())):
+            if not value:
+                continue
+            values = (value,) if isinstance(value, str) else value
+            if filled := tuple([v for given in values if (v := given.strip())]):
                 return filled
         return ()
 
@@ -149,6 +147,8 @@ def _scalar(value: str) -> str:
 
 def _yaml_fields(text: str, flat: dict[str, Value]) -> dict[str, Value]:
     """The values that need YAML: lists and blocks. Broken YAML leaves the flat reading as it is."""
+    import yaml  # a tenth of a worker process's start; few posts need it
+
     if len(text) > _MAX_YAML:
         raise Refused("front-matter", "the front matter is far too long for YAML", remedy="write plain fields")
     try:
@@ -177,6 +177,8 @@ def _forbid(text: str) -> None:
 
     An alias to nothing is no YAML but an outlet whose name begins with a star.
     """
+    import yaml
+
     anchors: set[str] = set()
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CBaseLoader):

@@ -1,10 +1,11 @@
 """Which article is this? The key from an infoCode in any of its spellings, or from title and time.
 
-Three kinds of key, which can never meet:
+Four kinds of key, which can never meet:
 
 * 18 digits: an infoCode (`NW202112222222765281`, bare digits, or inside a file name or URL);
 * `x-...`: an explicit code of another form (`infoCode: AP2022...`), upper case folded;
-* `t-` and 15 hexadecimal digits: no code at all; from the normalised title and the publication time.
+* `u-` and 15 hexadecimal digits: no code, but an id an upstream feed gave it (docs/decisions/0015-upstream-ids.md);
+* `t-` and 15 hexadecimal digits: nothing of the kind; from the normalised title and the publication time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 
 from feedsync.errors import Refused
+from feedsync.model import KEY_PATTERN
 from feedsync.text import digest, normalise
 
 _DIGITS = re.compile(r"(?<![0-9])([0-9]{18})(?![0-9])")
@@ -23,7 +25,8 @@ _IN_URL = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KEY = re.compile(r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|t-[0-9a-f]{15}")
+_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
+_KEY = re.compile(KEY_PATTERN)
 
 
 def key_of_code(code: str) -> str | None:
@@ -62,6 +65,17 @@ def key_of_text(title: str, published: datetime) -> str:
     """The key of an article without a code: its later copies have the same title and time, whatever their body."""
     moment = published.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return "t-" + digest(normalise(title).casefold(), moment).hex()[:15]
+
+
+def key_of_entry(entry_id: str, feed_host: str) -> str:
+    """The key of a feed's entry without a code. An id that is no IRI is unique within its site only."""
+    scope = "" if _IRI.match(entry_id) else feed_host.lower().removeprefix("www.")
+    return "u-" + digest(scope, entry_id).hex()[:15]
+
+
+def code_in(text: str) -> str | None:
+    """The key of an infoCode anywhere in an id or URL: eighteen digits that begin with a date, or a known form."""
+    return key_of_name(text) or key_of_url(text)
 
 
 def key_from_user(text: str) -> str | None:

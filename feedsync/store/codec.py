@@ -14,7 +14,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Article)
 
-_CODED, _TITLED = "x-", "t-"
+_CODED, _TITLED, _UPSTREAM = "x-", "t-", "u-"
 
 
 def to_us(moment: datetime) -> int:
@@ -40,4 +40,6 @@ def id_of_key(key: str) -> int:
         return 2 * 10**18 + int(key[len(_TITLED) :], 16)
     if key.startswith(_CODED):
         return 4 * 10**18 + int.from_bytes(digest(key)[:7], "big")
+    if key.startswith(_UPSTREAM):
+        return 5 * 10**18 + int(key[len(_UPSTREAM) :], 16)
     return int(key)

@@ -11,6 +11,7 @@ from feedsync.model import Entry, Known, Origin, Place
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
 from feedsync.store.places import Places
 from feedsync.store.schema import (
+    WITHOUT_TEXT,
     aliases,
     articles,
     bodies,
@@ -80,12 +81,15 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """How the last run of a source ended."""
+    """How the last run of a source ended, how many failed in a row, and what its fetching cost in all."""
 
     name: str
     ran: datetime | None
     succeeded: datetime | None
     error: str | None
+    failures: int
+    requests: int
+    bytes: int
     files: int
     documents: int
     quarantined: int
@@ -175,6 +179,12 @@ class Reader(Places):
         )
         return list(self.connection.execute(statement).scalars())
 
+    def without_text(self, source_id: int) -> list[Article]:
+        """Articles a source knows of whose text nobody has."""
+        here = select(documents.c.article_id).where(documents.c.source_id == source_id)
+        statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
+        return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
+
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""
         statement = (
@@ -253,6 +263,22 @@ class Reader(Places):
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
 
+    def existing(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that are articles, published or held."""
+        wanted = sorted(keys)
+        found: set[str] = set()
+        for start in range(0, len(wanted), _CHUNK):
+            ids = [id_of_key(key) for key in wanted[start : start + _CHUNK]]
+            found.update(self.connection.execute(select(articles.c.key).where(articles.c.id.in_(ids))).scalars())
+        return found
+
+    def newest_arrival(self) -> datetime | None:
+        """When the last published article came in."""
+        m, everything = memberships.c, select(terms.c.id).where(terms.c.scheme == "all").scalar_subquery()
+        statement = select(m.arrived_us).where(m.term_id == everything).order_by(m.arrived_us.desc()).limit(1)
+        newest = self.connection.execute(statement).scalar()
+        return from_us(newest) if newest is not None else None
+
     def published_keys(self) -> set[str]:
         """The keys of all articles that have a page."""
         return set(self.connection.execute(select(articles.c.key).where(~articles.c.held)).scalars())
@@ -262,7 +288,8 @@ class Reader(Places):
             select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
             for table in (files, documents, quarantine)
         )
-        statement = select(sources.c.name, sources.c.ran_us, sources.c.succeeded_us, sources.c.error, *counted)
+        s = sources.c
+        statement = select(s.name, s.ran_us, s.succeeded_us, s.error, s.failures, s.requests, s.bytes, *counted)
         return [
             SourceRow(
                 name,

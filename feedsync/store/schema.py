@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -49,7 +50,10 @@ sources = Table(
     Column("ran_us", BigInteger),
     Column("succeeded_us", BigInteger),
     Column("error", Text),
-    comment="every source ever read, and how its last run ended",
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("requests", BigInteger, nullable=False, server_default="0"),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
+    comment="every source ever read, how its last run ended, and what its fetching cost since the beginning",
 )
 
 files = Table(
@@ -78,6 +82,36 @@ quarantine = Table(
     comment="documents refused, until a good copy stands in their place",
 )
 
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("location", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("last_modified", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("fetched_us", BigInteger),
+    Column("due_us", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("fault", Text),
+    sqlite_with_rowid=False,
+    comment="what is known of each URL: its validators, when it may be asked again, what it failed with",
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("robots", Text),
+    Column("robots_until_us", BigInteger),
+    Column("failures", Integer, nullable=False),
+    Column("due_us", BigInteger),
+    sqlite_with_rowid=False,
+    comment="of each host its rules for robots, and until when it is left alone after failures",
+)
+
 articles = Table(
     "articles",
     metadata,
@@ -92,6 +126,11 @@ articles = Table(
     Column("seq", BigInteger, nullable=False, index=True),
     comment="the union of what its documents say (facts: JSON of model.Article)",
 )
+
+WITHOUT_TEXT = text("body = x'e3b0c44298fc1c149afbf4c8996fb924'")
+"""The body is the digest of nothing: a literal, for a partial index serves only the very words it was made with."""
+
+Index("ix_articles_without_text", articles.c.id, sqlite_where=WITHOUT_TEXT)
 
 bodies = Table(
     "bodies",

@@ -42,6 +42,7 @@ ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
 _FEW = 500
 
 Row = dict[str, Any]
+Values = tuple[Any, ...]
 Term = tuple[str, str]
 
 
@@ -60,28 +61,17 @@ class Writer(Reader):
         statement = upsert(state).values(name=name, value=value)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
-    def record_run(self, source: str, now: datetime, error: str | None) -> None:
-        """How the last run of a source ended."""
-        values: Row = {"ran_us": to_us(now), "error": error}
-        if error is None:
-            values["succeeded_us"] = to_us(now)
+    def record_run(self, source: str, now: datetime, error: str | None, *, succeeded: bool | None = None) -> None:
+        """How the last run of a source ended; it may have succeeded in spite of an error worth telling."""
+        values: Row = {"ran_us": to_us(now), "error": error, "failures": sources.c.failures + 1}
+        if error is None if succeeded is None else succeeded:
+            values |= {"succeeded_us": to_us(now), "failures": 0}
         self.connection.execute(update(sources).where(sources.c.id == self.source_id(source)).values(**values))
 
     def put_files(self, source_id: int, rows: Iterable[FileRow]) -> None:
         self._upsert(
             files,
-            [
-                {
-                    "source_id": source_id,
-                    "path": row.path,
-                    "size": row.size,
-                    "mtime_ns": row.mtime_ns,
-                    "ctime_ns": row.ctime_ns,
-                    "digest": row.digest,
-                    "settled": row.settled,
-                }
-                for row in rows
-            ],
+            [(source_id, row.path, row.size, row.mtime_ns, row.ctime_ns, row.digest, row.settled) for row in rows],
         )
 
     def forget_files(self, source_id: int, paths: Sequence[bytes]) -> None:
@@ -136,59 +126,33 @@ class Writer(Reader):
     def apply(self, changes: Sequence[Change], now: datetime) -> None:
         """Store what `plan.decide` decided, and mark all feeds it touches."""
         seq = int(self.state("seq") or 0)
+        now_us = to_us(now)
         names = {origin.source for change in changes for origin in change.outcomes}
         source_ids = {name: self.source_id(name) for name in names}
-        rows: dict[str, list[Row]] = {name: [] for name in ("articles", "bodies", "documents", "revisions", "aliases")}
+        rows: dict[Table, list[Values]] = {table: [] for table in (articles, bodies, documents, revisions, aliases)}
         filings: list[tuple[int, Change]] = []
         for change in changes:
-            after = change.after
-            article = after.article
+            before, after, article = change.before, change.after, change.after.article
             row_id = id_of_key(article.key)
-            if _shown(change.before) != _shown(after):
+            facts = encode(article)
+            body = article.body.digest
+            if _shown(before) != _shown(after):
                 seq += 1
                 filings.append((seq, change))
-                rows["articles"].append(
-                    {
-                        "id": row_id,
-                        "key": article.key,
-                        "published_us": to_us(after.published),
-                        "arrived_us": to_us(after.arrived),
-                        "revised_us": to_us(after.revised) if after.revised else None,
-                        "held": article.held,
-                        "body": article.body.digest,
-                        "facts": encode(article),
-                        "seq": seq,
-                    }
-                )
-            rows["bodies"] += (
-                {"article_id": row_id, "digest": digest, "html": html} for digest, html in change.bodies.items()
-            )
-            rows["documents"] += (
-                {
-                    "article_id": row_id,
-                    "source_id": source_ids[origin.source],
-                    "location": origin.location,
-                    "read_us": to_us(now),
-                    "facts": encode(after.documents[origin]),
-                }
-                for origin in change.outcomes
-            )
-            known_urls = change.before.article.urls if change.before else ()
-            rows["aliases"] += ({"value": url, "article_id": row_id} for url in article.urls if url not in known_urls)
-            if not article.held and (change.revision or (change.before and change.before.article.held)):
-                rows["revisions"].append(
-                    {
-                        "article_id": row_id,
-                        "at_us": to_us(after.revised or after.arrived),
-                        "title": article.title.text,
-                        "body": article.body.digest,
-                    }
-                )
-        self._upsert(articles, rows["articles"])
-        self._upsert(bodies, rows["bodies"], keep=True)
-        self._upsert(documents, rows["documents"])
-        self._upsert(revisions, rows["revisions"])
-        self._upsert(aliases, rows["aliases"], keep=True)
+                revised_us = to_us(after.revised) if after.revised else None
+                times = to_us(after.published), to_us(after.arrived), revised_us
+                rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq))
+            rows[bodies] += [(row_id, digest, html) for digest, html in change.bodies.items()]
+            for origin in change.outcomes:
+                said = after.documents[origin]
+                said_facts = facts if said is article else encode(said)  # most articles have one document
+                rows[documents].append((row_id, source_ids[origin.source], origin.location, now_us, said_facts))
+            known_urls = before.article.urls if before else ()
+            rows[aliases] += [(url, row_id) for url in article.urls if url not in known_urls]
+            if not article.held and (change.revision or (before and before.article.held)):
+                rows[revisions].append((row_id, to_us(after.revised or after.arrived), article.title.text, body))
+        for table, values in rows.items():
+            self._upsert(table, values, keep=table in (bodies, aliases))
         self._file(filings, now)
         self.set_state("seq", str(seq))
 
@@ -209,10 +173,11 @@ class Writer(Reader):
             (seq, change, _terms_of(change.before), _terms_of(change.after)) for seq, change in filings
         ]
         ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
-        joined: list[Row] = []
+        now_us = to_us(now)
+        joined: list[Values] = []
         left: list[Row] = []
         moved: list[Row] = []
-        shifted: list[Row] = []
+        shifted: list[Values] = []
         touched: dict[int, int] = {}
         labels: Counter[tuple[int, str]] = Counter()
         counts: Counter[int] = Counter()
@@ -224,50 +189,40 @@ class Writer(Reader):
                 term_id = ids[term]
                 if term[0] != SYMBOL:
                     touched[term_id] = seq
-                filed = {"b_term": term_id, "b_article": row_id}
                 if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
                     for known in filter(None, (change.before, change.after)):
-                        spot = {"term_id": term_id, "published_us": to_us(known.published), "article_id": row_id}
-                        shifted.append(spot)
+                        shifted.append((term_id, to_us(known.published), row_id))
                 if term not in after:
-                    left.append(filed)
+                    left.append({"b_term": term_id, "b_article": row_id})
                     counts[term_id] -= 1
                 elif term not in before:
                     counts[term_id] += 1
                     role, label = after[term]
-                    joined.append(
-                        {
-                            "term_id": term_id,
-                            "article_id": row_id,
-                            "published_us": published_us,
-                            "arrived_us": to_us(now),
-                            "role": role,
-                            "label": label,
-                        }
-                    )
+                    joined.append((term_id, row_id, published_us, now_us, role, label))
                 elif rescheduled or before[term] != after[term]:
                     role, label = after[term]
+                    filed = {"b_term": term_id, "b_article": row_id}
                     moved.append({**filed, "b_published": published_us, "b_role": role, "b_label": label})
                 if term in before and before[term][1]:
                     labels[term_id, before[term][1]] -= 1
                 if term in after and after[term][1]:
                     labels[term_id, after[term][1]] += 1
         self._many(_LEAVE, left)
-        self._many(_JOIN, joined)
+        self._upsert(memberships, joined)
         self._many(_MOVE, moved)
         self._note_shifts(shifted)
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
 
-    def _note_shifts(self, shifted: list[Row]) -> None:
+    def _note_shifts(self, shifted: list[Values]) -> None:
         """Remember where categories that are published were joined or left: pages about those places are due."""
-        ids = sorted({row["term_id"] for row in shifted})
+        ids = sorted({row[0] for row in shifted})
         published: set[int] = set()
         for start in range(0, len(ids), 500):
             statement = select(terms.c.id).where(terms.c.id.in_(ids[start : start + 500]), terms.c.published_seq >= 0)
             published.update(self.connection.execute(statement).scalars())
-        self._upsert(shifts, [row for row in shifted if row["term_id"] in published], keep=True)
+        self._upsert(shifts, [row for row in shifted if row[0] in published], keep=True)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
@@ -344,13 +299,18 @@ class Writer(Reader):
             )
         return found
 
-    def _upsert(self, table: Table, rows: list[Row], *, keep: bool = False) -> None:
-        """Insert; a row that exists is overwritten, or kept as it is."""
+    def _upsert(self, table: Table, rows: Sequence[Values], *, keep: bool = False) -> None:
+        """Insert rows in the order of the table's columns; one that exists is overwritten, or kept as it is.
+
+        The driver gets plain tuples and SQL that is compiled once: half the cost of naming every parameter.
+        """
         if rows:
-            self._many(_upsert_statement(table, keep), rows)
+            sql, names = _compiled(_upsert_statement(table, keep), self.connection.dialect)
+            assert names == tuple(table.columns.keys())
+            self.connection.exec_driver_sql(sql, list(rows))
 
     def _many(self, statement: UpdateBase, rows: Sequence[Row]) -> None:
-        """Execute for each row, handing the driver plain tuples: half the cost of naming every parameter."""
+        """Execute a statement of this module for each row of its parameters."""
         if rows:
             sql, names = _compiled(statement, self.connection.dialect)
             self.connection.exec_driver_sql(sql, [tuple([row[name] for name in names]) for row in rows])
@@ -374,7 +334,6 @@ def _compiled(statement: UpdateBase, dialect: Dialect) -> tuple[str, tuple[str, 
 
 
 _HERE = (memberships.c.term_id == bindparam("b_term"), memberships.c.article_id == bindparam("b_article"))
-_JOIN = insert(memberships).values({column.name: bindparam(column.name) for column in memberships.columns})
 _LEAVE = delete(memberships).where(*_HERE)
 _MOVE = (
     update(memberships)

@@ -1,0 +1,93 @@
+"""Commands and exit codes. The only reader of arguments and environment.
+
+Results go to stdout, logs and progress to stderr. Exit codes: 0 done; 1 done, but something was refused or
+could not be fetched; 2 usage or configuration; 3 the store, the output folder or the lock could not be used.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from feedsync import __version__
+from feedsync.cli.care import backup_command, doctor_command, restore_command
+from feedsync.cli.passes import publish_command, resync_command, run_command
+from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
+from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
+from feedsync.collector import relax_collector
+from feedsync.errors import ConfigError, FeedsyncError
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.option("--config", "config", metavar="FILE", help="Configuration file. Default: $FEEDSYNC_CONFIG, else "
+              "./config/feedsync.toml, else /etc/feedsync/feedsync.toml.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.version_option(__version__, message="feedsync %(version)s")
+@click.pass_context
+def command(context: click.Context, config: str | None, verbose: bool) -> None:
+    """Turn article files into Atom feeds that readers can trust.
+
+    \b
+    feedsync run                        the daemon: scan, watch, serve
+    feedsync resync                     one pass now
+    feedsync show NW202112222222765281  why is this article here?
+    """
+    from feedsync import log
+
+    log.configure(verbose=verbose)
+    context.obj = config
+
+
+for _command in (
+    run_command,
+    resync_command,
+    publish_command,
+    status_command,
+    quarantine_command,
+    show_command,
+    check_config_command,
+    doctor_command,
+    backup_command,
+    restore_command,
+):
+    command.add_command(_command)
+
+
+def main() -> None:
+    """The `feedsync` command."""
+    relax_collector()
+    fill_standard_streams()
+    code = _main()
+    sys.exit(code if flushed() else code or 3)
+
+
+def _main() -> int:
+    try:
+        result = command.main(prog_name="feedsync", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        say("feedsync: interrupted")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except ConfigError as error:
+        for problem in error.problems:
+            say(problem)
+        say(f"feedsync: {error}")
+        return error.exit_code
+    except FeedsyncError as error:
+        say(f"feedsync: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        abandon_output()
+        return 0
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        say(f"feedsync: the system refused{place}: {error.strerror or error} ({remedy_of(error)})")
+        return 3
+    return result if isinstance(result, int) else 0

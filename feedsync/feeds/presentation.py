@@ -1,0 +1,30 @@
+"""The options that take part in published bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from feedsync import __version__
+from feedsync.feeds.style import SHEETS
+from feedsync.feeds.window import Window
+
+if TYPE_CHECKING:
+    from feedsync.model import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """All options that take part in published bytes."""
+
+    site: Site
+    window: Window = field(default_factory=Window)
+    labels: dict[str, str] = field(default_factory=dict)
+    pages: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything but the articles changes what is published."""
+        return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()

@@ -1,0 +1,53 @@
+"""The encoded copies of published files, made once, for every server that finds them beside the originals."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import brotli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIXES = (".br", ".gz")
+"""What is put behind a file's name, as nginx (gzip_static, brotli_static) and Caddy (precompressed) look for it."""
+
+_TEXT = (".atom", ".rss", ".json", ".opml", ".html", ".css", ".svg", ".xml", ".txt")
+_GZIP_FROM_BYTES = 1400
+"""A smaller file is one packet anyway."""
+_BROTLI_FROM_BYTES = 16_384
+"""Below this, Brotli saves less than a packet over gzip, and a million article pages cost a block of disk each."""
+
+_GZIP_LEVEL = 4
+_BROTLI_QUALITY = 5
+_GZIP_WINDOW = 31
+
+
+def suffixes(path: str, size: int) -> tuple[str, ...]:
+    """Which encoded copies a file of this name and size in bytes has."""
+    if size < _GZIP_FROM_BYTES or not path.endswith(_TEXT):
+        return ()
+    return SUFFIXES if size >= _BROTLI_FROM_BYTES else (".gz",)
+
+
+def encoded(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each encoded copy by its suffix. The same content gives the same bytes: no name, no time in them."""
+    for suffix in suffixes(path, len(content)):
+        yield suffix, _brotli(content) if suffix == ".br" else _gzip(content)
+
+
+def decoded(suffix: str, content: bytes) -> bytes | None:
+    """What an encoded copy holds, None when it is broken."""
+    try:
+        return brotli.decompress(content) if suffix == ".br" else zlib.decompress(content, _GZIP_WINDOW)
+    except (brotli.error, zlib.error):
+        return None
+
+
+def _gzip(content: bytes) -> bytes:
+    return zlib.compress(content, _GZIP_LEVEL, _GZIP_WINDOW)
+
+
+def _brotli(content: bytes) -> bytes:
+    return bytes(brotli.compress(content, mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY))

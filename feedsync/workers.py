@@ -1,0 +1,58 @@
+"""Worker processes: started when there is much to read, or before, when that can be foreseen."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+
+from feedsync.collector import relax_collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Workers:
+    """As many processes as there are processors beside ours, none before they are started.
+
+    Their work is found in `module`, which they import first. Use as a context manager: at its end they are gone.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self.count = max(1, (os.cpu_count() or 1) - 1)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Start the processes, unless they are running."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), relax_collector)
+            for _ in range(self.count):  # the executor starts a process with the first work for it
+                self._pool.submit(_prepare, self._module)
+
+    def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Have a process do some work. When one of them was killed, the future says so: BrokenExecutor."""
+        self.start()
+        assert self._pool is not None
+        try:
+            return self._pool.submit(work, *args, **kwargs)
+        except BrokenExecutor as error:
+            broken: Future[_T] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _prepare(module: str) -> None:
+    import_module(module)  # and say nothing of it: a module cannot be sent

@@ -90,11 +90,28 @@ def test_an_article_says_what_people_want_to_know() -> None:
     assert drawn.find(".//link[@rel='canonical']").get("href") == f"{BASE}article/{CODE}.html"
 
 
+def test_wide_tables_can_be_scrolled_by_keyboard() -> None:
+    body = "<p>文</p><table><tr><td>一<table><tr><td>二</td></tr></table></td></tr></table><p>尾</p>"
+    drawn = html.document_fromstring(draw_article(SITE, entry_of(post(body=body)), {}).decode())
+    for table in drawn.iter("table"):
+        assert table.getparent().attrib == {"class": "wide", "role": "group", "aria-label": "表格", "tabindex": "0"}
+    assert [e.tag for e in drawn.find_class("text")[0]] == ["p", "div", "p"]
+
+
 def test_what_is_put_into_images_opens_nothing() -> None:
     body = '<p>文<img src="http://i.example.com/a.png" alt="&lt;img onerror=alert(1) src=x &quot; onerror=&quot;alert(2)"></p>'
     drawn = html.document_fromstring(draw_article(SITE, entry_of(post(body=body)), {}).decode())
     (image,) = drawn.iter("img")
     assert set(image.attrib) == {"src", "alt", "loading", "decoding", "referrerpolicy"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"), [("1", "2"), ("3", "2"), ("24", "23"), ("42", "22"), ("135", "234"), ("15135", "23234")]
+)
+def test_headings_follow_the_title_without_a_gap(levels: str, shown: str) -> None:
+    body = "".join(f"<h{level}>小标题</h{level}><p>正文</p>" for level in levels)
+    drawn = html.document_fromstring(draw_article(SITE, entry_of(post(body=body)), {}).decode())
+    assert "".join(e.tag[1] for e in drawn.find_class("text")[0].iter("h1", "h2", "h3", "h4", "h5", "h6")) == shown
 
 
 def test_a_day_without_a_time_is_shown_as_a_day() -> None:

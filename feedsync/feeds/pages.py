@@ -38,7 +38,7 @@ _TEMPLATES = Environment(
 _TEMPLATES.globals["formats"] = FORMATS
 _TEMPLATES.globals["style"] = STYLE
 _WEEKDAYS = "一二三四五六日"
-_TOP_HEADING = re.compile(r"(</?h)1(?=>)")
+_HEADING = re.compile(r"<(/?)h([1-6])>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,31 @@ def draw_error(site: Site, status: int) -> bytes:
 
 
 def _for_pages(html: str) -> str:
-    """Images load when they come into view and tell nobody where; the one first heading is the title.
+    """Images load when they come into view and tell nobody where, wide tables scroll by keyboard too, headings
+    follow the title without a gap.
 
     What is put in has no quotes, so it means nothing where the pattern stands inside an attribute.
     """
     html = html.replace("<img ", "<img loading=lazy decoding=async referrerpolicy=no-referrer ")
-    return _TOP_HEADING.sub(r"\g<1>2", html)
+    if "<table>" in html:
+        html = html.replace("<table>", "<div class=wide role=group aria-label=表格 tabindex=0><table>")
+        html = html.replace("</table>", "</table></div>")
+    return _graded(html) if _HEADING.search(html) else html
+
+
+def _graded(html: str) -> str:
+    """Headings below that of the page, none more than one level below the one before."""
+    ranks = {level: rank for rank, level in enumerate(sorted({level for _, level in _HEADING.findall(html)}), 2)}
+    current = 1
+
+    def grade(match: re.Match[str]) -> str:
+        nonlocal current
+        closing, level = match.groups()
+        if not closing:
+            current = min(ranks[level], current + 1)
+        return f"<{closing}h{max(2, current)}>"
+
+    return _HEADING.sub(grade, html)
 
 
 def _draw(template: str, site: Site, path: str, *, root: str | None = None, **values: object) -> bytes:

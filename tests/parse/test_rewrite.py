@@ -41,7 +41,7 @@ def test_rules_come_first_and_the_first_that_matches_wins() -> None:
         Rewrite(re.compile(r"http://h\.example/html_News/.*"), "http://h.example/mine"),
     ]
     assert text_url("https://h.example/share/17", rules) == "https://h.example/api/17.json"
-    assert text_url("https://h.example/share/17?x", rules) == "https://h.example/share"
+    assert text_url("https://h.example/other/17?x", rules) == "https://h.example/other"
     assert text_url(f"http://h.example/html_News/NewsShare.html?infoCode={CODE}", rules) == "http://h.example/mine"
     assert text_url("https://else.example/share/17", rules) == "https://else.example/share/17"
 
@@ -68,3 +68,12 @@ def test_long_urls_take_no_time() -> None:
     text_url("http://h.example/html_News/NewsShare.html?" + "infoCode=&" * 50_000, ())
     text_url("http://h.example/html_News/NewsShare.html?" + "infoCode=A&" * 50_000 + " ", ())
     assert time.process_time() - started < 0.5
+
+
+def test_a_template_without_a_host_takes_the_place_of_what_matched() -> None:
+    rules = [
+        Rewrite(re.compile(r"/share/(\d+)"), r"/api/\1.json"),
+        Rewrite(re.compile(r"id=(\d+)"), r"http://t.example/\1"),
+    ]
+    assert text_url("https://h.example/share/17?x=1", rules) == "https://h.example/api/17.json?x=1"
+    assert text_url("https://h.example/page?id=17&x=1", rules) == "http://t.example/17"

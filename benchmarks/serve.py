@@ -1,8 +1,8 @@
-"""Our server beside nginx on the same files in the same run; then both once more while a burst of articles is published.
+"""Our server beside nginx on the same files in the same run; and while a burst of articles is published.
 
     python benchmarks/serve.py [--rounds 5] [--seconds 10] [--connections 64]
 
-Rounds alternate between the two, so that both meet the same noise; the figure is the median of the ratios of neighbours.
+Rounds alternate between them, so that all meet the same noise; the figure is the median of the ratios of neighbours.
 Seconds of processor time a request are given too: they say the same on a machine that does other things.
 Needs nginx and wrk (Debian: apt install nginx wrk).
 """

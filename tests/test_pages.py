@@ -13,6 +13,9 @@ from feedsync import archive
 from feedsync.feeds import STYLE, Presentation, Window, draw_article, draw_error, names
 from feedsync.model import Site
 from feedsync.publish import Publisher
+from feedsync.web.application import Application
+from feedsync.web.message import Request
+from feedsync.web.options import Options
 from tests.conftest import REAL, SITE, Desk, needs_real, post
 from tests.test_feeds import entry_of
 
@@ -192,6 +195,27 @@ def test_large_type_is_the_same_bytes_with_another_style_sheet(desk: Desk) -> No
     assert differences(desk) == ["large/article"]
     desk.run()
     assert differences(desk) == []
+
+
+def test_our_own_server_serves_large_type_and_error_pages(desk: Desk) -> None:
+    put(desk, 1)
+    desk.run()
+    root = desk.tree.root
+    moved = {"/emnews/": "/category/emnews.html"}
+    application = Application(Options(root=str(root), redirects=moved))
+
+    def ask(path: str, method: str = "GET") -> tuple[int, object]:
+        response = application.respond(Request(method, path.encode(), b"", {}))
+        return response.status, response.body
+
+    for path in ("index.html", "category/emnews.html", "category/emnews/2024-1.html", f"article/{number(1)}.html"):
+        assert ask(f"/large/{path}") == ask(f"/{path}") == (200, (root / path).read_bytes())
+    for folder in ("", "large/"):
+        assert ask(f"/{folder}{STYLE}") == (200, (root / folder / STYLE).read_bytes())
+    assert ask("/large/nope.html") == ask("/nope/nope/") == (404, (root / "404.html").read_bytes())
+    assert ask("/large/all.atom")[0] == ask("/large/category/emnews.atom")[0] == 404
+    assert ask("/all.atom", "POST") == (405, (root / "405.html").read_bytes())
+    assert ask("/emnews/") == (301, b"")
 
 
 def test_error_pages_serve_at_any_depth() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+log = logging.getLogger("feedsync.control")
 
 _TIMEOUT_S = 2.0
 
@@ -40,6 +44,26 @@ def ask(path: Path) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def serving(path: Path, answer: Callable[[], dict[str, Any]]) -> Iterator[None]:
     """Answer every connection with `answer()` until the end. Only this user may connect."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(_bound(path))
+        except OSError as error:
+            # A full disk has no room for a socket; the feeds are worth more than the status.
+            log.warning("no status socket", extra={"fields": {"path": path, "reason": error.strerror or str(error)}})
+            yield
+            return
+        threading.Thread(target=_answer_all, args=(server, answer), name="status", daemon=True).start()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def _bound(path: Path) -> Iterator[socket.socket]:
     path.unlink(missing_ok=True)
     with _addressed(path) as address, socket.socket(socket.AF_UNIX) as server:
         mask = os.umask(0o177)
@@ -48,14 +72,7 @@ def serving(path: Path, answer: Callable[[], dict[str, Any]]) -> Iterator[None]:
         finally:
             os.umask(mask)
         server.listen(8)
-        thread = threading.Thread(target=_answer_all, args=(server, answer), name="status", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
+        yield server
 
 
 def _answer_all(server: socket.socket, answer: Callable[[], dict[str, Any]]) -> None:

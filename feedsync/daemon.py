@@ -53,7 +53,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
     with ExitStack() as stack:
         signals = stack.enter_context(_signals())
         store = stack.enter_context(Store.open(config.store_url))
-        stack.enter_context(exclusive(store.path.with_name(store.path.name + ".daemon.lock"), timeout_s=0))
+        stack.enter_context(exclusive(Store.daemon_lock_path(store.path), timeout_s=0))
         listeners = _listeners(config)
         for listener in listeners:
             stack.enter_context(contextlib.closing(listener))

@@ -53,6 +53,10 @@ class ServerError(FeedsyncError):
     """The HTTP server cannot listen."""
 
 
+class ClockError(FeedsyncError):
+    """The clock says what cannot be."""
+
+
 class Interrupted(FeedsyncError):
     """The run was asked to stop; what it had stored stays, the rest is due next time."""
 

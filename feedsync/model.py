@@ -18,6 +18,9 @@ KEY_DIGITS = 18
 
 _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
+KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}"
+"""Every key, of whatever kind; see `parse.identity`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

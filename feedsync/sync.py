@@ -11,15 +11,16 @@ import logging
 import os
 import time
 from contextlib import ExitStack, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from feedsync.errors import ClockError
 from feedsync.ingest import Ingest, Progress, Request, stop_if_asked
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, is_fetched
 from feedsync.walk import Walker
-from feedsync.workers import Workers, relax_collector
+from feedsync.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
 
     from feedsync.publish import Publisher
     from feedsync.sources import Source
-    from feedsync.store import Store
+    from feedsync.store import Reader, Store
 
 __all__ = ["Progress", "Request", "SourceReport", "SyncReport", "run"]
 
 log = logging.getLogger("feedsync.sync")
 
 _PUBLISH_EVERY_S = 1.0
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+"""A clock that says less has lost its battery."""
+
+_SET_BACK = timedelta(days=1)
+"""By so much a clock is set back by mistake (a zone, summer time); by more when it had been wrong before."""
 
 
 def run(
@@ -51,7 +58,7 @@ def run(
 
     `now` is the arrival of everything new in it (the clock unless given). `waiting` is told the pid of
     another process whose pass has to end first. `workers` may be on their way already. Raises StoreError,
-    OutputError, LockError; whatever concerns one document or one source only is in the report.
+    OutputError, LockError, ClockError; whatever concerns one document or one source only is in the report.
     """
     with ExitStack() as stack:
         workers = workers or stack.enter_context(Workers("feedsync.load"))
@@ -83,7 +90,6 @@ class _Run:
 
     def over(self, sources: Sequence[Source]) -> SyncReport:
         started = time.monotonic()
-        relax_collector()
         fetched = [source for source in sources if is_fetched(source)] if self._request.fetch else []
         files = [source for source in sources if isinstance(source, FileSource)] if self._request.read else []
         for source in sources:  # in the order of the configuration
@@ -107,7 +113,8 @@ class _Run:
         stop_if_asked(self._request)
 
     def _ingest(self, stack: ExitStack) -> Ingest:
-        self._now = self._now or datetime.now(UTC)
+        with self._store.reading() as reader:
+            self._now = self._now or _arrival(reader, datetime.now(UTC))
         zone = ZoneInfo(self._publisher.presentation.site.timezone)
         return Ingest(self._store, zone, self._request, self._now, self._progress, stack)
 
@@ -190,3 +197,26 @@ def _others(waiting: Callable[[str], None]) -> Callable[[str], None]:
             waiting(pid)
 
     return tell
+
+
+def _arrival(reader: Reader, clock: datetime) -> datetime:
+    """The arrival of what is new in this pass: the clock's time; when that was set back a little, after the newest.
+
+    Raises ClockError when the clock cannot be right: an arrival stays for ever, and no article is shown as published
+    after it.
+    """
+    if clock < EARLIEST:
+        raise ClockError(
+            f"the clock says {clock:%Y-%m-%d}, which cannot be; nothing was read",
+            remedy="set it (`timedatectl`); the next pass makes up for this one",
+        )
+    newest = reader.newest_arrival()
+    if newest is None or clock > newest:
+        return clock
+    if newest - clock <= _SET_BACK:
+        return newest + timedelta(microseconds=1)
+    log.warning(
+        "clock far behind the newest arrival",
+        extra={"fields": {"clock": clock.isoformat(), "newest": newest.isoformat()}},
+    )
+    return clock

@@ -95,7 +95,7 @@ class Walker:
             if row is not None and row.path == found.path:
                 known, row = row, next(rows, None)
             if found.refused:
-                walk.refuse(found.location, Refusal.of(found.refused))
+                walk.refuse(found.location, Refusal.of(found.refused), found.path if known else None)
             elif known and not request.full and _same(known, found):
                 walk.count_unchanged(found.location)
             else:
@@ -110,7 +110,7 @@ class Walker:
         for found in walk.patience.each(looked, _place):
             path = found.path
             if found.refused:
-                walk.refuse(found.location, Refusal.of(found.refused))
+                walk.refuse(found.location, Refusal.of(found.refused), path)
                 continue
             with self._ingest.reading() as reader:
                 row = reader.file_row(walk.source_id, path)
@@ -170,7 +170,7 @@ class Walker:
                     self.busy[walk.source.name].add(loaded.path)
                 log.info("unfinished", extra={"fields": {"source": walk.source.name, "file": location}})
             elif loaded.refused:
-                walk.refuse(location, loaded.refused)
+                walk.refuse(location, loaded.refused, None if loaded.stat else loaded.path)
             elif loaded.parsed:
                 walk.accept(location, loaded)
                 arrivals[loaded.parsed.article.key].append(Arrival(Origin(walk.source.name, location), loaded.parsed))
@@ -185,6 +185,7 @@ class Walker:
             changes = self._ingest.take(writer, arrivals, {walk.source.name: walk.source.default_category})
             writer.put_files(walk.source_id, rows)
             writer.refuse(walk.source_id, refusals, self._ingest.now)
+            writer.forget_files(walk.source_id, walk.take_unread())
         for change in changes:
             for outcome in change.outcomes.values():
                 walk.report.count(outcome)
@@ -196,6 +197,7 @@ class Walker:
         if refusals or healed:
             with self._ingest.writing() as writer:
                 writer.refuse(walk.source_id, refusals, self._ingest.now)
+                writer.forget_files(walk.source_id, walk.take_unread())
                 writer.release(walk.source_id, healed)
         if walk.deserted:
             with self._ingest.reading() as reader:
@@ -229,6 +231,7 @@ class _Walk:
     """The articles of contents read in this pass: a file gone whose content is here has only moved."""
     known_before: bool = False
     partial: bool = False
+    _unread: list[bytes] = field(default_factory=list)
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     @property
@@ -237,7 +240,8 @@ class _Walk:
         report = self.report
         return not (self.partial or report.new or report.revised or report.merged or report.unchanged or report.pending)
 
-    def refuse(self, location: str, refused: Refusal) -> None:
+    def refuse(self, location: str, refused: Refusal, unread: bytes | None = None) -> None:
+        """Count and remember a refusal. What was known of a file that cannot be read no longer holds (`unread`)."""
         self.report.quarantined += 1
         self.stale.discard(location)
         if self.quarantined.get(location) != (refused.code, refused.reason):
@@ -253,6 +257,8 @@ class _Walk:
                     }
                 },
             )
+            if unread is not None:
+                self._unread.append(unread)
             self._refusals.append((location, refused.code, refused.reason, refused.remedy))
 
     def accept(self, location: str, loaded: Loaded) -> None:
@@ -267,6 +273,10 @@ class _Walk:
             self.report.quarantined += 1
         else:
             self.report.unchanged += 1
+
+    def take_unread(self) -> list[bytes]:
+        taken, self._unread = self._unread, []
+        return taken
 
     def take_refusals(self) -> list[tuple[str, str, str, str]]:
         taken, self._refusals = self._refusals, []

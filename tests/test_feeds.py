@@ -1,5 +1,6 @@
 """What feed readers are given, read back the way they read it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import feedparser
@@ -12,7 +13,7 @@ from feedsync.errors import OutputError
 from feedsync.feeds import Window, draw_article, feed_of_all, names, select
 from feedsync.feeds.atom import draw_entry, draw_feed
 from feedsync.feeds.xml import check_well_formed
-from feedsync.model import Arrival, Entry, Origin, Place
+from feedsync.model import Arrival, Attribution, Entry, Moment, Origin, Place
 from feedsync.plan import decide
 from tests.conftest import SITE, START, post, read
 
@@ -51,6 +52,24 @@ def test_an_entry_says_all_the_contract_asks_for() -> None:
     assert content.get("{http://www.w3.org/XML/1998/namespace}lang") == "zh-CN"
     assert content.text == "<p>正文。</p>"
     assert entry.find(ATOM + "summary") is None
+
+
+def test_an_entry_names_the_feed_it_came_from() -> None:
+    entry = entry_of(post())
+    assert drawn(entry).find(ATOM + "source") is None
+
+    def source(attribution: Attribution) -> list[tuple[str, str]]:
+        article = replace(entry.known.article, attribution=attribution)
+        element = drawn(replace(entry, known=replace(entry.known, article=article))).find(ATOM + "source")
+        return [(child.tag.removeprefix(ATOM), child.get("href") or child.text or "") for child in element]
+
+    assert source(Attribution("urn:a", "甲\x0b & 乙", Moment(START, exact=True), "http://a.example/f")) == [
+        ("id", "urn:a"),
+        ("title", "甲 & 乙"),
+        ("updated", START.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        ("link", "http://a.example/f"),
+    ]
+    assert source(Attribution("17", "甲")) == source(Attribution("urn:é x", "甲")) == [("title", "甲")]
 
 
 def test_a_feed_says_all_the_contract_asks_for() -> None:

@@ -1,16 +1,24 @@
 """What we rely on in the libraries we did not write; an upgrade that breaks it must show here."""
 
+import io
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
+import feedparser
 import nh3
+import pytest
+import webencodings
 import yaml
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from cssselect import HTMLTranslator, SelectorError
 from feedgen.entry import FeedEntry
 from feedgen.feed import FeedGenerator
 from lxml import etree
 from lxml import html as lxml_html
+from pypinyin import lazy_pinyin
 
 from feedsync.parse.guard import MAX_DEPTH
 
@@ -65,3 +73,67 @@ def test_the_scheduler_runs_late_jobs_and_one_after_the_other() -> None:
     assert ran.wait(10)
     scheduler.remove_all_jobs()
     scheduler.shutdown(wait=True)
+
+
+def test_feedparser_takes_streams_as_they_are() -> None:
+    text = (
+        "<rss version='2.0'><channel><title>甲</title><item><guid>17</guid><link>/a</link>"
+        "<description>&lt;script&gt;x&lt;/script&gt;&lt;img src='b'&gt;</description><pubDate>昨天</pubDate></item></channel></rss>"
+    )
+    parsed = feedparser.parse(
+        io.BytesIO(text.encode()),
+        response_headers={"content-type": "application/xml; charset=utf-8"},
+        sanitize_html=False,
+        resolve_relative_uris=False,
+    )
+    assert not parsed.bozo
+    assert parsed.feed.title == "甲"
+    (entry,) = parsed.entries
+    assert (entry.id, entry.link, dict.get(entry, "published")) == ("17", "/a", "昨天")
+    assert entry.summary == "<script>x</script><img src='b'>"
+    assert dict.get(entry, "updated") is None
+    with pytest.warns(DeprecationWarning, match="`updated`"):  # why it is never asked by its own get
+        entry.get("updated")
+
+
+def test_webencodings_knows_the_labels_of_the_standard() -> None:
+    names = {label: (found and found.codec_info.name) for label in ("gb2312", "GBK", "big5", "utf-7", "x-foo", "latin1", "utf8")
+             for found in [webencodings.lookup(label)]}  # fmt: skip
+    assert names == {
+        "gb2312": "gbk", "GBK": "gbk", "big5": "big5hkscs", "utf-7": None, "x-foo": None, "latin1": "cp1252", "utf8": "utf-8",
+    }  # fmt: skip
+    found = webencodings.lookup("hz-gb-2312")
+    assert found is None or found.name in ("replacement", "hz-gb-2312")
+
+
+def test_pypinyin_reads_words() -> None:
+    assert lazy_pinyin("厦门日报") == ["xia", "men", "ri", "bao"]
+    assert lazy_pinyin("中国银行") == ["zhong", "guo", "yin", "hang"]
+    assert lazy_pinyin("绿") == ["lv"]
+
+
+def test_cssselect_says_what_is_no_selector() -> None:
+    assert HTMLTranslator().css_to_xpath("#a > .b")
+    with pytest.raises(SelectorError):
+        HTMLTranslator().css_to_xpath("div[")
+
+
+def test_trafilatura_finds_a_short_chinese_text_and_tells_no_metadata() -> None:
+    from feedsync.parse.maintext import _extract
+
+    text = "沧屿港三期扩建工程在江澜开工，计划投资四十亿元，三年建成。"
+    page = f"<html><body><ul><li><a href=/>首页</a></li></ul><h1>标题</h1><div class=c><p>{text}</p></div><footer>版权所有</footer></body></html>"
+    found = _extract(page)
+    assert text in found
+    assert "版权" not in found
+    assert "首页" not in found
+    assert _extract("<html><body></body></html>") == ""
+
+
+def test_what_is_slow_to_load_is_loaded_when_it_is_needed() -> None:
+    code = (
+        "import sys, feedsync.cli, feedsync.parse.page, feedsync.parse.listing, feedsync.parse.upstream\n"
+        "print([m for m in ('trafilatura', 'feedparser', 'pypinyin', 'cssselect') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

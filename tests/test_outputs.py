@@ -74,6 +74,43 @@ def test_sweeping_spares_the_files_of_living_processes(tmp_path: Path) -> None:
         child.communicate(b"\n")
 
 
+def test_sweeping_is_not_deceived_by_a_process_id_that_came_again(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        left = tmp_path / f".a.atom.{later.pid}.tmp"
+        left.write_bytes(b"x")
+        os.utime(left, (1, 1))
+        assert Tree(tmp_path).sweep() == 1
+        later.communicate(b"\n")
+
+
+def test_a_dead_process_nobody_has_waited_for_writes_nothing(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".a.atom.{zombie.pid}.tmp").write_bytes(b"x")
+    assert Tree(tmp_path).sweep() == 1
+    zombie.wait()
+
+
+def synced(folder: Path, *puts: str) -> list[str]:
+    """The names that batches, each of one line, make durable."""
+    script = (
+        "import os, sys; from pathlib import Path; from feedsync.outputs import Tree\n"
+        "fsync = os.fsync\n"
+        "def told(fd): print(os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))); fsync(fd)\n"
+        "os.fsync = told\n"
+        + "".join(f"with Tree(Path(sys.argv[1])).batch() as batch: {put}\n" for put in puts)
+    )  # fmt: skip
+    command = [sys.executable, "-c", script, str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_a_rename_somebody_else_made_is_made_durable_before_it_counts(tmp_path: Path) -> None:
+    """A process killed between rename and sync leaves the right bytes under a name a power cut may undo."""
+    (tmp_path / "category").mkdir()
+    (tmp_path / "category/a.atom").write_bytes(b"x")
+    assert "category" in synced(tmp_path, "batch.put('category/a.atom', b'x')")
+
+
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "public").write_text("a file")
     with pytest.raises(OutputError, match="public"), Tree(tmp_path / "public").batch() as batch:

@@ -1,11 +1,12 @@
 """Merging forgets order; deciding remembers what readers were told."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsync.model import Arrival, Known, Moment, Origin, Outcome
+from feedsync.model import Arrival, Attribution, Known, Moment, Origin, Outcome
 from feedsync.plan import decide, merge, revise, same_meaning
 from tests.conftest import START, post, read
 
@@ -16,6 +17,12 @@ _BODIES = st.sampled_from(
 )
 _DATES = st.sampled_from(["2025-03-14 10:00:00 +0800", "2025-03-14 09:00:00", " +0800", "2025-03-14"])
 _CATEGORIES = st.sampled_from(["emnews", "meiti", ""])
+_ATTRIBUTIONS = [
+    None,
+    Attribution("urn:a", "甲"),
+    Attribution("urn:a", "甲", Moment(START, exact=True), "http://a.example/"),
+    Attribution("urn:b", "乙"),
+]
 
 
 @st.composite
@@ -25,7 +32,9 @@ def documents(draw: st.DrawFn) -> Arrival:
     if not title and not body:
         title = "标题"
     text = post(CODE, title, body, draw(_DATES), draw(_CATEGORIES), draw(st.sampled_from(["甲报新闻", "乙报新闻"])))
-    return Arrival(Origin("s", draw(st.sampled_from("abcdef"))), read(f"{CODE}.md", text))
+    parsed = read(f"{CODE}.md", text)
+    article = replace(parsed.article, attribution=draw(st.sampled_from(_ATTRIBUTIONS)))
+    return Arrival(Origin("s", draw(st.sampled_from("abcdef"))), replace(parsed, article=article))
 
 
 def distinct(arrivals: list[Arrival]) -> list[Arrival]:
@@ -138,3 +147,12 @@ def test_a_document_that_names_no_category_stands_in_the_default_one() -> None:
     some = Arrival(Origin("s", "b"), read("b.md", post(category="emnews")))
     after = decide(None, [none, some], {"s": "weifenlei"}, START).after
     assert [c.term for c in after.article.categories] == ["emnews", "weifenlei"]
+
+
+def test_the_attribution_stays_while_only_its_feed_goes_on() -> None:
+    old = replace(read(f"{CODE}.md", post(CODE)).article, attribution=_ATTRIBUTIONS[2])
+    later = replace(_ATTRIBUTIONS[2], updated=Moment(START + timedelta(hours=1), exact=True))  # type: ignore[type-var]
+    assert revise(old, replace(old, attribution=later), "").attribution == old.attribution
+    assert revise(old, replace(old, attribution=None), "").attribution == old.attribution
+    assert revise(old, replace(old, attribution=_ATTRIBUTIONS[3]), "").attribution == _ATTRIBUTIONS[3]
+    assert revise(replace(old, attribution=_ATTRIBUTIONS[1]), old, "").attribution == old.attribution

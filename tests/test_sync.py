@@ -297,6 +297,24 @@ def test_a_late_article_with_an_old_date_stands_in_the_feed(tmp_path: Path) -> N
     desk.close()
 
 
+def test_a_file_that_could_not_be_read_for_a_while_heals_unchanged(desk: Desk) -> None:
+    path = desk.put("a.md", post())
+    desk.put("b.md", post("202503142600000002", "另一篇"))
+    for _ in range(2):
+        desk.run()
+    aside = desk.folder / "aside.md"
+    path.rename(aside)
+    path.symlink_to("nowhere")
+    assert desk.run().sources["articles"].quarantined == 1
+    path.unlink()
+    aside.rename(path)
+    for _ in range(2):
+        report = desk.run()
+        assert report.clean
+        assert report.sources["articles"].unchanged == 2
+    check(desk)
+
+
 def test_window_hours_are_counted_from_the_newest_arrival(tmp_path: Path) -> None:
     desk = Desk(tmp_path, window=Window(min_entries=1, window_hours=2, max_entries=20))
     for number in range(4):
@@ -524,4 +542,6 @@ def test_another_label_redraws_every_page_however_many_there_are(desk: Desk, mon
         desk.put(f"{code}.md", post(code, f"新{number}", category="x", tag="甲报新闻"))
     desk.run()
     check(desk)
-    assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for p, c in desk.published().items() if p.startswith("article"))
+    pages = {p: c for p, c in desk.published().items() if p.startswith("article") and p.endswith(".html")}
+    assert len(pages) == 21
+    assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for c in pages.values())

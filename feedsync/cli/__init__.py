@@ -11,8 +11,11 @@ import sys
 import click
 
 from feedsync import __version__
+from feedsync.cli.care import backup_command, doctor_command, restore_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
+from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
+from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -46,13 +49,19 @@ for _command in (
     quarantine_command,
     show_command,
     check_config_command,
+    doctor_command,
+    backup_command,
+    restore_command,
 ):
     command.add_command(_command)
 
 
 def main() -> None:
     """The `feedsync` command."""
-    sys.exit(_main())
+    relax_collector()
+    fill_standard_streams()
+    code = _main()
+    sys.exit(code if flushed() else code or 3)
 
 
 def _main() -> int:
@@ -61,20 +70,27 @@ def _main() -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
-        click.echo("feedsync: interrupted", err=True)
+        say("feedsync: interrupted")
         return 130
     except click.ClickException as error:
         error.show()
         return 2
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
-        click.echo(f"feedsync: {error}", err=True)
+            say(problem)
+        say(f"feedsync: {error}")
         return error.exit_code
     except FeedsyncError as error:
-        click.echo(f"feedsync: {error}", err=True)
+        say(f"feedsync: {error}")
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        abandon(1)
         return 0
+    except UnicodeEncodeError as error:
+        say(f"feedsync: this locale cannot name {error.object!a} (set LC_ALL=C.UTF-8, or PYTHONUTF8=1)")
+        return 2
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        say(f"feedsync: the system refused{place}: {error.strerror or error} ({remedy_of(error)})")
+        return 3
     return result if isinstance(result, int) else 0

@@ -96,8 +96,9 @@ def resync_command(
 
 @click.command("publish")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the tree differs from the store.")
+@click.option("--force", is_flag=True, help="Drop what is published and unknown to the store.")
 @click.pass_obj
-def publish_command(option: str | None, check: bool) -> int:
+def publish_command(option: str | None, check: bool, force: bool) -> int:
     """Draw everything from the store alone.
 
     \b
@@ -114,9 +115,13 @@ def publish_command(option: str | None, check: bool) -> int:
         for path in different:
             click.echo(path)
         return 1 if different else 0
-    with Store.open(loaded.store_url, say_waiting) as store, store.lock(say_waiting), progress_bar() as progress:
+    with (
+        Store.open(loaded.store_url, say_waiting, one_pass=True) as store,
+        store.lock(say_waiting),
+        progress_bar() as progress,
+    ):
         publisher.tree.sweep()
-        report = publisher.publish(store, everything=True, progress=progress.step)
+        report = publisher.publish(store, everything=True, force=force, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
     return 0
 
@@ -152,7 +157,7 @@ def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:
 
     if dry_run and not Store.exists(loaded.store_url):
         return stack.enter_context(Store.scratch())
-    return stack.enter_context(Store.open(loaded.store_url, say_waiting))
+    return stack.enter_context(Store.open(loaded.store_url, say_waiting, one_pass=True))
 
 
 def _print_report(report: SyncReport) -> None:

@@ -29,7 +29,9 @@ def publisher_of(loaded: Config) -> Publisher:
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """One JSON document, which is ASCII where the stream's encoding has less than Unicode."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    click.echo(json.dumps(value, ensure_ascii=not encoding.lower().startswith("utf"), indent=2))
 
 
 def progress_bar() -> Any:

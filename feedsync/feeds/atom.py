@@ -2,11 +2,12 @@
 
 An entry is drawn once and its XML joined into every feed it stands in. feedgen loses link relations, writes
 `+00:00` for `Z` and defaults `updated` to the clock, so links and times go through a registered extension
-and every time is set.
+and every time is set. It has no `source` either.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from feedgen.entry import FeedEntry
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from feedsync.feeds.feed import Feed
-    from feedsync.model import Entry, Site
+    from feedsync.model import Attribution, Entry, Site
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _END = b"</feed>"
 
@@ -55,6 +57,7 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     drawn.completion.language = site.language
     drawn.completion.links = [("alternate", names.url(site, names.article_path(article.key)), "text/html")]
     drawn.completion.links += [("via", url, "") for url in article.urls]
+    drawn.completion.attribution = article.attribution
     xml: bytes = etree.tostring(drawn.atom_entry(), encoding="UTF-8")
     return xml.partition(b"?>\n")[2] if xml.startswith(b"<?xml") else xml
 
@@ -93,6 +96,7 @@ class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]
     published: datetime
     updated: datetime
     language: str
+    attribution: Attribution | None
 
     def extend_atom(self, entry: Any) -> Any:
         for element in entry:
@@ -106,7 +110,21 @@ class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]
             link = etree.SubElement(entry, "link", rel=relation, href=href)
             if kind:
                 link.set("type", kind)
+        if self.attribution:
+            _draw_source(entry, self.attribution)
         return entry
+
+
+def _draw_source(entry: Any, attribution: Attribution) -> None:
+    """The feed an entry came from (RFC 4287, 4.2.11). An id that is no IRI, or not ASCII, is left out."""
+    source = etree.SubElement(entry, "source")
+    if _IRI.fullmatch(attribution.id):
+        etree.SubElement(source, "id").text = attribution.id
+    etree.SubElement(source, "title").text = strip_illegal(attribution.title)
+    if attribution.updated:
+        etree.SubElement(source, "updated").text = rfc3339(attribution.updated.at)
+    if attribution.url:
+        etree.SubElement(source, "link", rel="self", href=attribution.url)
 
 
 class _FeedCompletion(BaseExtension):  # type: ignore[misc]

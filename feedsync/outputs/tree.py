@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
@@ -27,7 +28,10 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
+_PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
 _NEXT_SECOND_NS = 1_000_000_000
+_OUTDATED_BY_S = 2
+"""A file may be dated up to a second into the future; see `_outdate`."""
 
 
 class Tree:
@@ -46,6 +50,23 @@ class Tree:
         except OSError as error:
             raise _unusable(self.root / folder, error) from error
         return {name for name in present if not (name.endswith(SUFFIXES) and name[:-3] in present)}
+
+    def folders(self, folder: str) -> set[str]:
+        """The names of the folders in a folder of the tree."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise _unusable(self.root / folder, error) from error
+
+    def has_alias(self, path: str, target: str) -> bool:
+        """Whether there is a symbolic link at a path that leads to this target, relative to it."""
+        try:
+            return str((self.root / path).readlink()) == target
+        except OSError:
+            return False
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a published file, None when there is none."""
@@ -72,14 +93,24 @@ class Tree:
     def sweep(self) -> int:
         """Remove temporary files left by processes that are gone; how many there were."""
         swept = 0
+        for path in self._left():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+                swept += 1
+        return swept
+
+    def leftovers(self) -> int:
+        """How many temporary files `sweep` would remove."""
+        return sum(1 for _ in self._left())
+
+    def _left(self) -> Iterator[str]:
         for folder, _, files in os.walk(self.root):
             for name in files:
                 match = _TEMPORARY.fullmatch(name)
-                if match and not _alive(int(match.group(1))):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
-                        swept += 1
-        return swept
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
+                        yield path
 
     def batch(self) -> Batch:
         """A set of files to put in place together."""
@@ -113,9 +144,27 @@ class Batch:
             elif not _has_copies(target, len(content)):
                 self._make_folder(target.parent)
                 self._put_copies(path, content, target)
+            else:
+                # It may have been renamed by a process that was killed before it made that durable.
+                self._folders.add(target.parent)
         except OSError as error:
             raise _unusable(target, error) from error
         return differs
+
+    def alias(self, path: str, target: str) -> bool:
+        """Whether a symbolic link to this target, relative to it, is put in place: nobody may see it half made."""
+        link = self._root / path
+        try:
+            if link.is_symlink() and str(link.readlink()) == target:
+                return False
+            self._make_folder(link.parent)
+            temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            os.replace(temporary, link)
+        except OSError as error:
+            raise _unusable(link, error) from error
+        return True
 
     def remove(self, path: str) -> bool:
         """Whether the file was there, and so is gone at the end."""
@@ -180,6 +229,7 @@ class Batch:
             probe = probe.parent
         folder.mkdir(parents=True, exist_ok=True)
         for new in made:
+            new.chmod(_PUBLIC_FOLDER)
             _fsync(new.parent)
         self._folders.add(folder)
 
@@ -221,6 +271,7 @@ def _date_like(original: Path, copy: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
+        os.fchmod(descriptor, _PUBLIC)  # whatever the umask: another program may be the one that serves it
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -266,7 +317,8 @@ def _syncfs(root: Path) -> bool:
         os.close(descriptor)
 
 
-def _alive(pid: int) -> bool:
+def _writing(pid: int, modified_s: float) -> bool:
+    """Whether a process lives that may have written a file then: ids come again, after a restart above all."""
     if pid == os.getpid():
         return False
     try:
@@ -274,8 +326,16 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/uptime", "rb") as uptime:
+            fields = stat.read().rpartition(b")")[2].split()
+            age_s = float(uptime.read().split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
         return True
-    return True
+    if fields[0] in (b"Z", b"X"):  # dead, and its parent has not asked for its exit code
+        return False
+    return time.time() - modified_s < age_s + _OUTDATED_BY_S
 
 
 def _unusable(path: Path, error: OSError) -> OutputError:

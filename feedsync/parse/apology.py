@@ -16,7 +16,7 @@ _MAX_MESSAGE = 120
 """Characters of a text that may be an error message; more is told at length."""
 
 _STATUS = (
-    r"(?:(?:http|status|error|错误|状态)\s*(?:code|码|代码)?\s*[:：]?\s*)?(?:40[013459]|410|429|50[0234])"
+    r"(?:(?:http|status|error|code|错误|状态|代码|码)\s*[:：]?\s*){0,3}(?:40[013459]|410|429|50[0234])"
     r"(?=\s*$|[\s:：,，.!！-]*(?:not|forbidden|bad|internal|error|gateway|service|unauthorized|too|gone|page"
     r"|页面|网页|错误|您|抱歉|对不起|找不到|服务器|[-_|｜–—]))"
 )
@@ -33,6 +33,7 @@ _MESSAGE = re.compile(
     r"|(?:访问|请求|操作)(?:过于|太|过)?(?:频繁|受限|被拒绝?|异常|失败|超时)|(?:没有|无)权限?访问|(?:禁止|拒绝)访问(?:\W|$)"
     r"|请(?:先)?(?:登录|登陆|输入验证码|完成(?:安全)?验证|(?:开|启)用?javascript|稍后(?:再试|重试|访问))"
     r"|(?:图形|短信)?验证码(?:错误|已?过期|已?失效|\W|$)|(?:安全|人机|滑动|身份)验证(?:\W|页面|$)"
+    r"|(?:参数|签名|令牌|token)(?:错误|无效|缺失|不能为空|不正确|非法|已?过期)"
     r"|登录(?:超时|失效|过期)|(?:用户|会员)登录(?:\W|$)"
     r"|(?:正在)?(?:加载|载入)中|loading\b|页面(?:正在)?跳转|正在跳转"
     r"|(?:page )?not found|internal server error|bad (?:gateway|request)|service (?:temporarily )?unavailable"

@@ -7,9 +7,10 @@ claim in brackets that is no name. Only a bracket at the very end, after the las
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 
 from feedsync.model import Credit
-from feedsync.text import one_line
+from feedsync.text import normalise, one_line
 
 _WHO = r"(?:文章|新闻|稿件)?来源\s*[:：]\s*([^（(）)，,、；;\n]{1,40}?(?:[（(][^（(）)\n]{1,20}[）)])?)"
 _LINE = re.compile(rf"[（(【\[]?\s*{_WHO}\s*[）)】\]]?")
@@ -24,6 +25,8 @@ _NO_NAME = re.compile(
     r"|\d[日月]|报道$|^[不]?含|^包括|^不|^未经|^已|^仅|^折合|^合计|审计|临床|视频|音频|详情|天候|[现原曾]用?名|简称|下称|个百分点|亿美元|转载|首发|有删[减节]|节选|整理$|译$|完$"
 )
 _NOBODY = re.compile(r"[（(]?\s*(?:文章|新闻|稿件)?来源\s*[:：]\s*[）)]?")
+_HEADLINE = re.compile(r"\s*【([^【】]{1,200})】\s*")
+_SAME_HEADLINE = 0.8
 _CHANNELS = frozenset({"东财滚动"})
 _SUFFIX = "新闻"
 
@@ -59,6 +62,16 @@ def split_tail(text: str) -> tuple[str, Credit | None]:
     if match and is_outlet(match.group(1)):
         return text[: match.start()].rstrip(), Credit(Credit.DIGEST, one_line(match.group(1)))
     return text, None
+
+
+def cut_headline(digest: str, title: str) -> str:
+    """A digest (`【title】text（source）`) without its headline, when that is the title; else as it is."""
+    match = _HEADLINE.match(digest)
+    if match is None:
+        return digest
+    headline, title = normalise(match.group(1)), normalise(title)
+    same = headline == title or SequenceMatcher(None, headline, title, autojunk=False).ratio() >= _SAME_HEADLINE
+    return digest[match.end() :] if same else digest
 
 
 def is_outlet(name: str) -> bool:

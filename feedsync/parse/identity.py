@@ -15,6 +15,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 
 from feedsync.errors import Refused
+from feedsync.model import KEY_PATTERN
 from feedsync.text import digest, normalise
 
 _DIGITS = re.compile(r"(?<![0-9])([0-9]{18})(?![0-9])")
@@ -25,7 +26,7 @@ _IN_URL = re.compile(
 )
 _OTHER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
-_KEY = re.compile(r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}")
+_KEY = re.compile(KEY_PATTERN)
 
 
 def key_of_code(code: str) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
 from feedsync.parse import jsontext
 from feedsync.parse.apology import check_text
+from feedsync.parse.credit import cut_headline
 from feedsync.parse.dates import moment_of_day, read_web_moment
 from feedsync.parse.document import BODY_FIELDS, CODE_FIELDS
 from feedsync.parse.identity import code_in, day_of_key, key_of_code, key_of_text, key_of_url
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from feedsync.model import Moment, Parsed, Response
-
-_HEADLINE = re.compile(r"\s*【([^【】]{1,200})】\s*")
-_SAME_HEADLINE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +130,6 @@ def _said(record: Record) -> Said:
     )
 
 
-def cut_headline(digest: str, title: str) -> str:
-    """A digest (`【title】text（source）`) without its headline, when that is the title; else as it is."""
-    match = _HEADLINE.match(digest)
-    if match is None:
-        return digest
-    headline, title = normalise(match.group(1)), normalise(title)
-    same = headline == title or SequenceMatcher(None, headline, title, autojunk=False).ratio() >= _SAME_HEADLINE
-    return digest[match.end() :] if same else digest
-
-
 def _record(line: object, shape: ListShape, zone: tzinfo) -> Record:
     if not isinstance(line, dict):
         raise Refused("record", "it is no object with fields", remedy="check `records`")
@@ -208,12 +194,14 @@ def _unite(known: Record, later: Record, first: int) -> Record:
 
 
 def _body(detail: object, path: str) -> str:
-    for name in dict.fromkeys((path, *BODY_FIELDS)):
-        if (body := jsontext.text_at(detail, name)).strip():
-            return body
-    if said := jsontext.complaint(detail):
-        raise Refused("not-an-article", f"the server answered with an error: {said}", remedy="ask again later")
-    raise Refused("no-text", f"the detail has no text at `{path}`", remedy="check `body`, or ask again later")
+    failed = jsontext.failure(detail)
+    texts = (jsontext.text_at(detail, name) for name in dict.fromkeys((path, *BODY_FIELDS)))
+    body = next((text for text in texts if text.strip()), "")
+    if failed or not body:
+        if words := failed or jsontext.complaint(detail):
+            raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
+        raise Refused("no-text", f"the detail has no text at `{path}`", remedy="check `body`, or ask again later")
+    return body
 
 
 def _check_same(record: Record, detail: object, path: str) -> None:

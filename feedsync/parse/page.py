@@ -10,12 +10,12 @@ from urllib.parse import urljoin
 from feedsync.errors import Refused
 from feedsync.parse import apology, clean, jsontext
 from feedsync.parse.charset import decode_web
+from feedsync.parse.credit import cut_headline
 from feedsync.parse.dates import read_web_moment
 from feedsync.parse.document import BODY_FIELDS, said_in_fields
 from feedsync.parse.frontmatter import FrontMatter
-from feedsync.parse.guard import check_depth
 from feedsync.parse.identity import key_of_name
-from feedsync.parse.maintext import extract, marked, parse_page_tree, select, split_scripts
+from feedsync.parse.maintext import find, marked, parse_page_tree, select, split_scripts
 from feedsync.parse.metadata import read_metadata
 from feedsync.parse.plain import read_plain
 from feedsync.parse.said import Said, compose
@@ -33,13 +33,17 @@ if TYPE_CHECKING:
 MIN_UNMARKED = 200
 """Characters of text a page needs to be taken for an article when it names no time and does not call itself one."""
 
+MIN_WORDS = 10
+"""Characters of text outside links that any page needs."""
+
+_LINK = re.compile(r"<a\b[^<>]{0,2000}>[^<]{0,2000}</a>", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"[^;]*\b(?:json|javascript|ecmascript)\b", re.IGNORECASE)
 _HTML_TYPE = re.compile(r"\s*(?:text/html|application/xhtml\+xml)", re.IGNORECASE)
-_OTHER_TYPE = re.compile(
-    r"\s*(?:image|audio|video|font)/|\s*application/(?:pdf|zip|octet-stream|msword|vnd)", re.IGNORECASE
-)
+_OTHER_TYPE = re.compile(r"\s*(?:image|audio|video|font)/|\s*application/(?:pdf|zip|msword|vnd)", re.IGNORECASE)
 _FEED = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:rss|feed|rdf:RDF)\b", re.DOTALL)
-_JSON_START = re.compile(r"\s*(?:[\[{]\s*[\"{\[\]}]|[A-Za-z_$][\w$.]{0,100}\s*\(\s*[\[{]\s*[\"{\[])", re.ASCII)
+_JSON_START = re.compile(
+    r"\s*(?:[\[{]\s*[\"{\[\]}]|(?:(?:var|let|const)\s+)?[A-Za-z_$][\w$.]{0,100}\s*[(=]\s*[\[{]\s*[\"{\[])", re.ASCII
+)
 _MAX_NESTING = 4
 _CODES = ("code", "id", "newsid", "news_id", "art_code", "artcode", "newscode")
 _BLOCKERS = re.compile(
@@ -84,9 +88,9 @@ def parse_page(response: Response, zone: tzinfo, content_selector: str = "") -> 
 
 def _said_in_json(root: object, zone: tzinfo) -> Said:
     found = next(_holders(root, 0), None)
+    if words := jsontext.failure(root) or jsontext.failure(found) or ("" if found else jsontext.complaint(root)):
+        raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
     if found is None:
-        if words := jsontext.complaint(root):
-            raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
         raise Refused("no-text", "the JSON has no `text` and no `content`", remedy="check the URL")
     given = {str(name).lower(): jsontext.texts_of(value) for name, value in found.items()}
     body = next(text for name in BODY_FIELDS if (text := jsontext.as_text(_field(found, name))).strip())
@@ -113,7 +117,6 @@ def _field(value: dict[str, object], name: str) -> object:
 
 def _said_in_html(text: str, response: Response, zone: tzinfo, content_selector: str) -> Said:
     stripped, scripts = split_scripts(text)
-    check_depth(stripped)
     page = parse_page_tree(stripped)
     if page is None:
         raise Refused("no-text", "the page is blank", remedy="check the URL")
@@ -122,13 +125,13 @@ def _said_in_html(text: str, response: Response, zone: tzinfo, content_selector:
     if content_selector:
         body = select(page, content_selector)
     else:
-        body = marked(page) or extract(stripped) or metadata.body
+        body = marked(page) or find(page, stripped, metadata.title) or metadata.body
         _check_article(text, body, metadata)
     return Said(
         title=metadata.title,
         body=body,
         published=metadata.published or "",
-        summary=metadata.summary,
+        summary=cut_headline(metadata.summary, metadata.title),
         outlet=metadata.outlet,
         publisher=metadata.publisher,
         aliases=metadata.urls,
@@ -137,27 +140,26 @@ def _said_in_html(text: str, response: Response, zone: tzinfo, content_selector:
 
 
 def _check_article(text: str, body: str, metadata: Metadata) -> None:
-    """Raise Refused for a page that is none of an article: a shell of scripts, a captcha, an error page."""
-    words = normalise(clean.text_of(body))
-    if not words:
-        if _BLOCKERS.search(text):
-            raise Refused("not-an-article", "it asks who we are: a captcha or a login", remedy="ask the publisher")
+    """Raise Refused for a page that is none of an article: a shell of scripts, a captcha, an error page, an index."""
+    words = normalise(clean.text_of(_LINK.sub("", body)))  # a list of links tells nothing
+    named = metadata.article or metadata.published is not None
+    if apology.is_message_title(metadata.title) and not (named and len(words) >= MIN_UNMARKED):
+        raise apology.refuse(metadata.title)
+    if len(words) >= (MIN_WORDS if named else MIN_UNMARKED):
+        return
+    if _BLOCKERS.search(text):
+        raise Refused("not-an-article", "it asks who we are: a captcha or a login", remedy="ask the publisher")
+    if len(words) < MIN_WORDS:
         raise Refused(
             "no-text",
             "there is no text on the page; it may be a shell filled by scripts",
             remedy="set `content_selector`, or `rewrite` it to where its text lives",
         )
-    if apology.is_message_title(metadata.title) and len(words) < 2 * MIN_UNMARKED:
-        raise apology.refuse(metadata.title)
-    marked_as_one = metadata.article or metadata.published is not None
-    if len(words) < MIN_UNMARKED and not marked_as_one:
-        if _BLOCKERS.search(text):
-            raise Refused("not-an-article", "it asks who we are: a captcha or a login", remedy="ask the publisher")
-        raise Refused(
-            "not-an-article",
-            f"it names no time, does not call itself an article, and says little: {one_line(clean.text_of(body))[:60]}",
-            remedy="set `content_selector` if it is one",
-        )
+    raise Refused(
+        "not-an-article",
+        f"it names no time, does not call itself an article, and says little: {one_line(words)[:60]}",
+        remedy="set `content_selector` if it is one",
+    )
 
 
 def _base(page: HtmlElement, url: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from feedsync.errors import Refused
 from feedsync.model import Attribution, Moment
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
 
     from feedsync.model import Parsed, Response
 
+MAX_TAGS = 200_000
+"""Some seconds' work; a feed of a thousand entries has twenty thousand."""
+
 _ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
+_PRESCAN = 10_000
+_TAIL = 200
+_MAX_ID = 2000
+_ROOT = re.compile(r"<(?:\w+:)?(?:rss|feed|rdf|channel)[\s>]", re.IGNORECASE)
 _ENCODING = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
 _HTML = re.compile(r"\s*(?:<!--.{0,500}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _ENDS = ("</rss>", "</feed>", "</rdf:RDF>", "</channel>")
-_TAGS = re.compile(r"<[^<>]{0,2000}>")
+_TAG = re.compile(r"<[^<>]{0,2000}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class _Entry:
     outlet: str = ""
     tags: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    base: str = ""
     attribution: Attribution | None = None
     fault: str = ""
 
@@ -124,9 +133,9 @@ def _article(entry: _Entry, feed: Attribution, host: str, day: Moment | None, zo
             code=code_in(entry.id) or code_in(entry.link) or "",
             urls=(entry.link, *entry.urls),
             outlet=entry.outlet,
-            publisher=feed.title,
+            publisher=(entry.attribution.title if entry.attribution else "") or feed.title or host,
             tags=entry.tags,
-            base=entry.link if web_url(entry.link) else feed.url,
+            base=entry.base or web_url(entry.link) or feed.url,
             entry_key=key_of_entry(name, host) if name else "",
             attribution=entry.attribution or feed,
         ),
@@ -152,89 +161,108 @@ def _first_moment(dates: Iterable[str], zone: tzinfo) -> Moment | None:
 
 
 def _xml_feed(text: str, response: Response, zone: tzinfo) -> tuple[Attribution, str, Iterator[_Entry]]:
+    if not _ROOT.search(text[:_PRESCAN]):
+        raise _no_feed("it is XML, but no feed")
     if _ENTITY.search(text):
         raise _no_feed("it declares entities, which a feed never needs")
     check_depth(open_cdata(text))
+    if text.count("<") > MAX_TAGS:
+        raise Refused("too-deep", f"the feed has more than {MAX_TAGS} tags", remedy="ask for a shorter one")
     import feedparser  # a tenth of a second to load; only feeds need it
 
     # A stream of bytes: of anything else feedparser makes a file name or a URL, and opens it.
     parsed = feedparser.parse(
         BytesIO(_ENCODING.sub("", text).encode("utf-8", "replace")),
-        response_headers={"content-type": "application/xml; charset=utf-8", "content-location": response.url},
+        # Without the feed's URL: feedparser would make it part of ids that look relative to it.
+        response_headers={"content-type": "application/xml; charset=utf-8"},
         sanitize_html=False,
         resolve_relative_uris=False,
     )
     if not parsed.entries and (parsed.bozo or not parsed.version):
-        why = one_line(str(parsed.get("bozo_exception", "it is no feed feedsync knows")))
+        why = one_line(str(dict.get(parsed, "bozo_exception", "it is no feed feedsync knows")))
         raise _no_feed(why[:200])
-    self_url = next((link.get("href", "") for link in parsed.feed.get("links", ()) if link.get("rel") == "self"), "")
-    attribution = _attribution(parsed.feed, self_url, response, zone)
-    host = _host(str(parsed.feed.get("link", ""))) or _host(response.url)
-    cut = bool(parsed.bozo) and not any(end in text[-200:] for end in _ENDS)
-    entries = parsed.entries
-    return (
-        attribution,
-        host,
-        (
-            _xml_entry(entry, zone, fault="the feed breaks off in this entry" if cut and entry is entries[-1] else "")
-            for entry in entries
-        ),
+    site = _absolute(_text(parsed.feed, "link"), response.url)
+    attribution = _attribution(parsed.feed, site, response.url, zone)
+    cut = bool(parsed.bozo) and not any(end in text[-_TAIL:] for end in _ENDS)
+    last = parsed.entries[-1] if cut else None
+    entries = (
+        _xml_entry(entry, response.url, zone, "the feed breaks off in this entry" if entry is last else "")
+        for entry in parsed.entries
     )
+    return attribution, _host(site) or _host(response.url), entries
 
 
-def _attribution(feed: Any, self_url: str, response: Response, zone: tzinfo) -> Attribution:
-    fetched = web_url(response.url)
-    url = web_url(self_url) or ("" if "?" in fetched else fetched)  # a query may hold a secret
-    site = web_url(str(feed.get("link", "")))
-    updated = _first_moment((str(feed.get("updated", "")), str(feed.get("published", ""))), zone)
+def _attribution(feed: Any, site: str, feed_url: str, zone: tzinfo) -> Attribution:
+    fetched = web_url(feed_url)
+    # A query of ours may hold a secret; what the feed says of itself holds none.
+    url = _absolute(_linked(feed, "self"), feed_url) or ("" if "?" in fetched else fetched)
     return Attribution(
-        id=one_line(str(feed.get("id", ""))) or url or site,
-        title=_plain(feed.get("title_detail"), str(feed.get("title", ""))),
-        updated=updated,
+        id=_id(feed) or url or site,
+        title=_plain(feed, "title"),
+        updated=_first_moment((_text(feed, "updated"), _text(feed, "published")), zone),
         url=url,
     )
 
 
-def _xml_entry(entry: Any, zone: tzinfo, *, fault: str = "") -> _Entry:
-    contents = [(str(c.get("value", "")), str(c.get("type", ""))) for c in entry.get("content", ())]
-    summary_detail = entry.get("summary_detail", {})
-    summary = (str(entry.get("summary", "")), str(summary_detail.get("type", "")))
-    body = max((c for c in contents if c[0].strip()), key=lambda c: len(c[0]), default=None)
-    described = _text_alone(*summary) if body and summary[0].strip() and summary[0] != body[0] else ""
-    source = entry.get("source", {})
-    own = None
-    if source and (source.get("id") or source.get("title") or source.get("href")):
-        url = web_url(str(source.get("href", ""))) or next(
-            (web_url(str(link.get("href", ""))) for link in source.get("links", ()) if link.get("rel") == "self"), ""
-        )
-        own = Attribution(
-            id=one_line(str(source.get("id", ""))) or url,
-            title=_plain(source.get("title_detail"), str(source.get("title", "") or source.get("value", ""))),
-            updated=_first_moment((str(source.get("updated", "")),), zone),
-            url=url,
-        )
-    # Past feedparser's own look-up, which takes one date for the other and warns of it.
-    dates = tuple(str(dict.get(entry, name, "")) for name in ("published", "updated", "created"))
+def _xml_entry(entry: Any, feed_url: str, zone: tzinfo, fault: str) -> _Entry:
+    described = dict.get(entry, "summary_detail") or {"value": _text(entry, "summary")}
+    filled = [content for content in dict.get(entry, "content", ()) if _text(content, "value").strip()]
+    body = max(filled, key=lambda content: len(_text(content, "value")), default=described)
+    dates = (_text(entry, name) for name in ("published", "updated", "created"))
     return _Entry(
-        id=one_line(str(entry.get("id", "")))[:2000],
-        link=str(entry.get("link", "")).strip(),
-        title=_plain(entry.get("title_detail"), str(entry.get("title", ""))),
-        body=_as_html(*(body or summary)),
-        summary=described,
+        id=_id(entry),
+        link=_absolute(_text(entry, "link"), feed_url),
+        title=_plain(entry, "title"),
+        body=_as_html(_text(body, "value"), _text(body, "type")),
+        summary="" if _text(body, "value") == _text(described, "value") else _plain(entry, "summary"),
         dates=tuple(date for date in dates if date),
-        updated=str(dict.get(entry, "updated", "")),
-        outlet=_author(str(entry.get("author_detail", {}).get("name", "") or entry.get("author", ""))),
-        tags=tuple(
-            one_line(str(tag.get("label") or tag.get("term") or "")) for tag in entry.get("tags", ()) if tag is not None
-        ),
-        urls=tuple(
-            str(link.get("href", ""))
-            for link in entry.get("links", ())
-            if link.get("rel") == "via" and link.get("href")
-        ),
-        attribution=own,
+        updated=_text(entry, "updated"),
+        outlet=_author(_text(dict.get(entry, "author_detail") or {}, "name")),
+        tags=tuple(one_line(_text(tag, "label") or _text(tag, "term")) for tag in dict.get(entry, "tags", ())),
+        urls=(_absolute(_linked(entry, "via"), feed_url),),
+        base=_absolute(_text(body, "base"), feed_url),  # xml:base
+        attribution=_own_source(dict.get(entry, "source") or {}, zone),
         fault=fault,
     )
+
+
+def _own_source(source: Any, zone: tzinfo) -> Attribution | None:
+    """What an entry says of the feed it was copied from: `atom:source`, or the one line of RSS."""
+    url = web_url(_text(source, "href") or _linked(source, "self"))
+    title = _plain(source, "title")
+    if not (_id(source) or url or title):
+        return None
+    return Attribution(_id(source) or url, title, _first_moment((_text(source, "updated"),), zone), url)
+
+
+def _text(holder: Any, name: str) -> str:
+    """A value as text. Asked past feedparser's own `get`, which answers for other names, with a warning."""
+    return strip_illegal(str(dict.get(holder, name) or ""))
+
+
+def _id(holder: Any) -> str:
+    return one_line(_text(holder, "id"))[:_MAX_ID]
+
+
+def _linked(holder: Any, relation: str) -> str:
+    links = dict.get(holder, "links", ())
+    return next((_text(link, "href") for link in links if _text(link, "rel") == relation), "")
+
+
+def _absolute(url: str, base: str) -> str:
+    """An absolute web URL, or "" when that cannot be had."""
+    try:
+        return web_url(urljoin(base, url.strip())) if url.strip() else ""
+    except ValueError:
+        return ""
+
+
+def _plain(holder: Any, name: str) -> str:
+    """A text construct as plain text on one line, whatever it says it is."""
+    value = _text(holder, name)
+    if _text(dict.get(holder, f"{name}_detail") or {}, "type") != "text/plain":
+        value = unescape(_TAG.sub("", value))
+    return one_line(strip_illegal(value))
 
 
 def _json_feed(text: str, response: Response) -> tuple[Attribution, str, Iterator[_Entry]]:
@@ -257,7 +285,7 @@ def _json_entry(line: object) -> _Entry:
     authors = [jsontext.text_at(line, "authors.0.name"), jsontext.text_at(line, "author.name")]
     external = jsontext.text_at(line, "external_url").strip()
     return _Entry(
-        id=one_line(jsontext.text_at(line, "id"))[:2000],
+        id=one_line(jsontext.text_at(line, "id"))[:_MAX_ID],
         link=jsontext.text_at(line, "url").strip() or external,
         title=one_line(jsontext.text_at(line, "title")),
         body=html if html.strip() else _as_html(plain, "text/plain"),
@@ -275,24 +303,6 @@ def _as_html(value: str, kind: str) -> str:
     if kind == "text/plain" and clean.looks_like_html(value):
         return clean.paragraphs(value)
     return value
-
-
-def _text_alone(value: str, kind: str) -> str:
-    """The words of a text construct on one line."""
-    return (
-        one_line(value)
-        if kind == "text/plain"
-        else one_line(_TAGS.sub("", value)) and _plain({"type": "text/html"}, value)
-    )
-
-
-def _plain(detail: Any, value: str) -> str:
-    """A title as plain text on one line, whatever the feed says it is."""
-    from html import unescape
-
-    if detail and str(detail.get("type", "")) != "text/plain":
-        value = unescape(_TAGS.sub("", value))
-    return one_line(strip_illegal(value))
 
 
 def _author(name: str) -> str:

@@ -108,6 +108,7 @@ def scan(source: FileSource) -> Iterator[Found]:
             raise NotADirectoryError(errno.ENOTDIR, "not a folder")
         yield from _scan(source, root, os.path.realpath(root))
     except OSError as error:
+        _blame_ourselves(source, error)
         raise SourceError(
             f"source {source.name}: the folder {source.path} cannot be read: {error.strerror or error}",
             remedy="mount or create it, or correct sources.path",
@@ -140,6 +141,7 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
     except FileNotFoundError:
         raise
     except OSError as error:
+        _blame_ourselves(source, error)
         raise Refused(
             "unreadable",
             f"the file cannot be opened: {error.strerror}",
@@ -183,6 +185,7 @@ def _scan(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Found]:
             except FileNotFoundError:
                 continue
             except OSError as error:
+                _blame_ourselves(source, error)
                 yield Found(path, None, _unreadable_folder(error))
         else:
             try:
@@ -191,6 +194,7 @@ def _scan(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Found]:
             except FileNotFoundError:
                 continue
             except OSError as error:
+                _blame_ourselves(source, error)
                 yield Found(path, None, _unreadable(error))
 
 
@@ -285,6 +289,15 @@ def _not_a_file(mode: int) -> Refused:
     kinds = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
     kind = next((name for test, name in kinds if test(mode)), "a device")
     return Refused("not-a-file", f"it is {kind}, not a file", remedy="move it out of the folder")
+
+
+def _blame_ourselves(source: FileSource, error: OSError) -> None:
+    """Raise SourceError when it is this process that lacks something: no document is to be refused for that."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise SourceError(
+            f"source {source.name}: it cannot be read just now: {error.strerror}",
+            remedy="raise LimitNOFILE (`ulimit -n`) or the memory of the service; the next pass reads the rest",
+        ) from error
 
 
 def _unreadable(error: OSError) -> Refused:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
+from feedsync.store.lock import holder as lock_holder
+from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
@@ -24,6 +27,7 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "Beside",
     "FetchRow",
     "FetchSummary",
     "Fetches",
@@ -33,10 +37,12 @@ __all__ = [
     "Reader",
     "Revision",
     "SourceRow",
+    "Spot",
     "Store",
     "Term",
     "Writer",
     "exclusive",
+    "lock_holder",
 ]
 
 LOCK_TIMEOUT_S = 600.0
@@ -44,25 +50,32 @@ LOCK_TIMEOUT_S = 600.0
 
 _TURN_S = 0.5
 
+_CLOSE_TIMEOUT_S = 10.0
+
 
 class Store:
     """The database, opened for reading, or for reading and writing. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
+    def __init__(self, path: Path, *, writable: bool, one_pass: bool = False) -> None:
         self.path = path
         self._writable = writable
+        self._one_pass = one_pass
         self._turns: dict[str, threading.Lock] = {}
         self._engine = database.open_engine(path, writable=writable)
+        self._identity = _identity(path)
 
     @classmethod
-    def open(cls, url: str, waiting: Callable[[str], None] | None = None) -> Self:
-        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError, LockError."""
+    def open(cls, url: str, waiting: Callable[[str], None] | None = None, *, one_pass: bool = False) -> Self:
+        """Open for writing; creates or migrates the database. Raises StoreError, ConfigError, LockError.
+
+        With `one_pass`, its connections are closed at the end of each pass rather than kept for the next.
+        """
         path = database.path_of(url)
         with _explained(path):
             if database.inspect(path) != database.SCHEMA:
                 with exclusive(cls.lock_path(path), timeout_s=LOCK_TIMEOUT_S, waiting=waiting):
                     database.prepare(path)
-        return cls(path, writable=True)
+        return cls(path, writable=True, one_pass=one_pass)
 
     @classmethod
     def open_readonly(cls, url: str) -> Self:
@@ -95,6 +108,15 @@ class Store:
     def lock_path(path: Path, lane: str = "") -> Path:
         return path.with_name(f"{path.name}.{lane}.lock" if lane else f"{path.name}.lock")
 
+    @staticmethod
+    def daemon_lock_path(path: Path) -> Path:
+        return path.with_name(path.name + ".daemon.lock")
+
+    def forget_publishing(self) -> None:
+        """Make every feed and page due."""
+        with self.lock(), self.writing() as writer:
+            writer.mark_all()
+
     @contextmanager
     def lock(
         self,
@@ -118,7 +140,13 @@ class Store:
         path = self.lock_path(self.path, lane)
         try:
             with exclusive(path, timeout_s=LOCK_TIMEOUT_S, waiting=waiting, check=check):
-                yield
+                if not lane:
+                    self._recognise()
+                try:
+                    yield
+                finally:
+                    if self._one_pass and not lane:
+                        self._engine.dispose()
         finally:
             turn.release()
 
@@ -138,8 +166,40 @@ class Store:
             if discard:
                 transaction.rollback()
 
-    def close(self) -> None:
+    def _recognise(self) -> None:
+        """Open anew what was replaced since the last pass: what is written to the former file is lost."""
+        found = _identity(self.path)
+        if found == self._identity:
+            return
         self._engine.dispose()
+        if found is None:
+            raise StoreError(
+                f"the database {self.path} is gone; the feeds stay as they are",
+                remedy="put it back, or `feedsync restore` a copy; a restart builds it anew from the sources",
+            )
+        with _explained(self.path):
+            version = database.inspect(self.path)
+        if version != database.SCHEMA:
+            raise StoreError(
+                f"the database {self.path} was replaced by one of schema {version}", remedy="restart feedsync"
+            )
+        self._identity = found
+
+    def close(self) -> None:
+        """Close all connections; the last one moves what is in the log into the database, so under the lock, too.
+
+        SQLite before 3.51.3 may corrupt a database when one process moves the log while another commits.
+        """
+        if not self._writable:
+            self._engine.dispose()
+            return
+        if self._one_pass and isinstance(pool := self._engine.pool, QueuePool) and not pool.checkedin():
+            return
+        with ExitStack() as stack:
+            # Whoever holds it for long has connections open, and then closing ours moves nothing.
+            with suppress(LockError):
+                stack.enter_context(exclusive(self.lock_path(self.path), timeout_s=_CLOSE_TIMEOUT_S))
+            self._engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -148,21 +208,19 @@ class Store:
         self.close()
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands under a name now; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn the driver's errors into ones that say what to do."""
     try:
         yield
-    except OperationalError as error:
-        reason = str(error.orig)
-        remedy = "check the disk and the file's permissions"
-        if "locked" in reason:
-            remedy = "another program holds it; stop that, or wait"
-        elif "full" in reason:
-            remedy = "free disk space; nothing was lost"
-        raise StoreError(f"the database {path} cannot be used: {reason}", remedy=remedy) from error
     except DBAPIError as error:
-        raise StoreError(
-            f"the database {path} cannot be used: {error.orig}",
-            remedy="move it away and run `feedsync resync` to build it anew, or restore a copy",
-        ) from error
+        raise database.unusable(path, error.orig or error) from error

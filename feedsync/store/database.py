@@ -23,7 +23,37 @@ SCHEMA = 3
 
 BUSY_TIMEOUT_S = 30
 
-_ASIDE = "move it away and run `feedsync resync` to build it anew from the sources, or restore a copy"
+_LITTLE_BYTES = 256_000
+
+_DAMAGED = "`feedsync restore` a copy, or move it away with its -wal file and run `feedsync resync` to build it anew"
+_REMEDIES = (
+    ("locked", "another program has locked it", "stop that program; feedsync tries again with the next pass"),
+    ("busy", "another program has locked it", "stop that program; feedsync tries again with the next pass"),
+    (
+        "full",
+        "the disk is full",
+        "free disk space, or inodes; nothing stored was lost, and what is new follows by itself",
+    ),
+    ("disk I/O", "the disk fails", "look at the kernel's log and the disk; then `feedsync doctor`"),
+    ("readonly", "it cannot be written", "check its permissions and owner, and that its disk is not read-only"),
+    ("unable to open", "it cannot be opened", "check the permissions of its folder, its disk space and free inodes"),
+    ("too many", "too many files are open", "raise LimitNOFILE of the service, or `ulimit -n`"),
+)
+"""What SQLite says, what that means, what to do."""
+
+
+def unusable(path: Path, error: BaseException) -> StoreError:
+    """What a failure of the driver means, and what to do about it."""
+    said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        if ("disk I/O" in said or "unable to open" in said) and _full(path.parent):
+            said = "full"  # SQLite does not say so when it is a file beside the database that has no room
+        for word, meaning, remedy in _REMEDIES:
+            if word in said:
+                return StoreError(f"the database {path} cannot be used: {meaning}", remedy=remedy)
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return StoreError(f"the database {path} cannot be read: {said}", remedy=_DAMAGED)
+    return StoreError(f"the database {path} cannot be used: {said}", remedy="check its disk and its permissions")
 
 
 def path_of(url: str) -> Path:
@@ -42,10 +72,9 @@ def path_of(url: str) -> Path:
 
 def open_engine(path: Path, *, writable: bool) -> Engine:
     """An engine whose every connection has the settings durability asks for; reads hold one snapshot."""
-    mode = "rwc" if writable else "ro"
-    uri = f"file:{_quoted(path)}?mode={mode}&uri=true"
+    locator = f"{uri(path)}?mode=rwc&uri=true" if writable else f"{reading_uri(path)}&uri=true"
     engine = create_engine(
-        f"sqlite:///{uri}",
+        f"sqlite:///{locator}",
         poolclass=NullPool if not writable else None,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
     )
@@ -73,6 +102,14 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
     return engine
 
 
+def _full(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _LITTLE_BYTES or (found.f_files > 0 and found.f_favail == 0)
+
+
 def prepare(path: Path) -> None:
     """Create the database, or migrate it after copying it aside; raises StoreError when it cannot be used.
 
@@ -98,12 +135,12 @@ def inspect(path: Path) -> int:
     try:
         if not path.exists() or path.stat().st_size == 0:
             return 0
-        with contextlib.closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)) as connection:
+        with contextlib.closing(sqlite3.connect(reading_uri(path), uri=True, timeout=5)) as connection:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     except (sqlite3.DatabaseError, OSError) as error:
-        raise StoreError(f"the database {path} cannot be read: {error}", remedy=_ASIDE) from error
+        raise unusable(path, error) from error
     if version > SCHEMA:
         raise StoreError(
             f"the database {path} has schema {version}, newer than this version's {SCHEMA}",
@@ -164,8 +201,10 @@ def _migrate(path: Path, version: int) -> None:
                 _build(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-    except (DBAPIError, sqlite3.Error) as error:
-        raise StoreError(f"the database {path} could not be migrated: {error}", remedy=_ASIDE) from error
+    except DBAPIError as error:
+        raise unusable(path, error.orig or error) from error
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
     finally:
         engine.dispose()
 
@@ -179,5 +218,19 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def _quoted(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def reading_uri(path: Path) -> str:
+    """The `file:` URI to read from without writing.
+
+    On a read-only file system nobody writes, and SQLite could not make the files by which it would notice.
+    """
+    log = path.with_name(path.name + "-wal")
+    try:
+        frozen = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (log.exists() and log.stat().st_size)
+    except OSError:
+        frozen = False
+    return f"{uri(path)}?mode=ro" + ("&immutable=1" if frozen else "")
+
+
+def uri(path: Path) -> str:
+    """The `file:` URI of a path, without parameters."""
+    return "file:" + str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from feedsync.errors import LockError
@@ -40,8 +40,9 @@ def exclusive(
         ) from error
     try:
         _acquire(descriptor, path, timeout_s, waiting, check)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # on a full disk the lock holds without the name of its holder
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
@@ -60,7 +61,11 @@ def _acquire(
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = _holder(descriptor)
+        except OSError as error:
+            raise LockError(
+                f"{path} cannot be locked: {error.strerror}", remedy="put the database on a local disk"
+            ) from error
         else:
             return
         if not told and waiting is not None:
@@ -70,3 +75,22 @@ def _acquire(
             raise LockError(f"another feedsync (pid {holder}) holds {path}", remedy="wait for it to finish, or stop it")
         check()
         time.sleep(_POLL_S)
+
+
+def holder(path: Path) -> str | None:
+    """The pid of the process that holds the lock file now (`unknown` when it left none); None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"

@@ -18,6 +18,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from feedsync.web.application import Application
+from feedsync.web.files import OPEN_COST_BYTES
 from feedsync.web.options import Options
 from feedsync.web.protocol import Connection
 
@@ -155,13 +156,15 @@ def _say_trouble(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -
 def _bounded(options: Options) -> Options:
     """As many connections as this process may have files open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = options.max_connections + _OTHER_FILES
+    others = _OTHER_FILES + options.cache_bytes // OPEN_COST_BYTES
+    wanted = options.max_connections + others
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < wanted:
-            log.warning("fewer connections than configured", extra={"fields": {"most": soft - _OTHER_FILES}})
-            return dataclasses.replace(options, max_connections=soft - _OTHER_FILES)
+            most = max(1, soft - others)
+            log.warning("fewer connections than configured", extra={"fields": {"most": most}})
+            return dataclasses.replace(options, max_connections=most)
     return options
 
 

@@ -7,15 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsync.errors import Refused
+from feedsync.model import Article, Attribution, Moment
 from feedsync.parse.identity import (
     day_of_key,
     key_from_user,
     key_of_code,
+    key_of_entry,
     key_of_name,
     key_of_text,
     key_of_url,
 )
-from feedsync.store.codec import id_of_key
+from feedsync.store.codec import decode, encode, id_of_key
 from tests.conftest import post, read
 
 CODE = "202503142600000001"
@@ -100,3 +102,31 @@ def test_row_ids_are_distinct_and_positive(names: list[str]) -> None:
     ids = {id_of_key(key) for key in keys}
     assert len(ids) == len(keys)
     assert all(0 < row_id < 2**63 for row_id in ids)
+
+
+@given(st.text(), st.text(max_size=30), st.text(), st.datetimes(timezones=st.just(UTC)))
+def test_keys_of_entries_never_meet_others(entry_id: str, host: str, title: str, at: datetime) -> None:
+    key = key_of_entry(entry_id, host)
+    assert key_from_user(key) == key
+    assert 5 * 10**18 <= id_of_key(key) < 2**63
+    assert id_of_key(key_of_text(title, at)) < 4 * 10**18
+    assert id_of_key("x-" + "a" * 9) < 5 * 10**18
+
+
+def test_ids_that_are_no_iris_belong_to_their_site() -> None:
+    assert key_of_entry("17", "www.A.example") == key_of_entry("17", "a.example") != key_of_entry("17", "b.example")
+    assert key_of_entry("urn:x:17", "a.example") == key_of_entry("urn:x:17", "b.example")
+    assert key_of_entry("https://a.example/17", "") == key_of_entry("https://a.example/17", "b.example")
+
+
+def test_facts_written_before_there_were_attributions_are_read() -> None:
+    article = read("a.md", post()).article
+    new = encode(article)
+    old = new.replace(b',"attribution":null', b"")
+    assert old != new
+    assert decode(old) == decode(new) == article
+    attributed = Article(
+        article.key, article.title, article.body, article.published,
+        attribution=Attribution("urn:a", "甲", Moment(datetime(2025, 1, 1, tzinfo=UTC), exact=True), "http://a.example/"),
+    )  # fmt: skip
+    assert decode(encode(attributed)) == attributed

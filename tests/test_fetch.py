@@ -434,6 +434,9 @@ def test_files_without_a_text_are_completed(desk: Desk, upstream: Upstream) -> N
     asked = len(upstream.asked)
     assert counts(result(desk, "articles")) == (0, 0, 0, 1, 0)
     assert len(upstream.asked) == asked
+    upstream.routes["/news/1350,202503142600000001.html"] = as_html(page("标题", "海湾集团更正了订单总额。" * 12))
+    assert result(desk, "articles", full=True).revised == 1
+    assert len(upstream.asked) == asked + 1
 
 
 def test_the_text_of_another_article_completes_none(desk: Desk, upstream: Upstream) -> None:

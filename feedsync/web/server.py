@@ -96,13 +96,16 @@ class Server:
         tasks = [loop.create_task(self._sweep()), loop.create_task(_beat())]
         ready()
         await stop.wait()
-        for listener in listeners:
-            listener.close()
-        # Who connected just before may still be about to ask.
+        # Who connected just before may still be about to ask. Accept no more first, and close later: asyncio drops
+        # those it has accepted but not yet introduced.
+        for listener in sockets:
+            loop.remove_reader(listener.fileno())
         until = time.monotonic() + _LINGER_S
         await asyncio.sleep(_LOOK_S)
         while any(connection.fresh for connection in self._waiting) and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
+        for listening in listeners:
+            listening.close()
         for connection in [*self._waiting, *self._engaged]:
             connection.finish()
         until = time.monotonic() + _GRACE_S

@@ -36,8 +36,12 @@ _BATCH = 250
 _WORKERS_FROM = 1500
 """Documents to read from which on worker processes pay for their start."""
 
-_AHEAD = 8
-"""Batches a worker process has before it, so that it never waits for the database."""
+_AHEAD = 5
+"""Batches a worker process has before it: it does not wait for the database, nor we much for it at the end.
+
+What no worker has begun cannot be taken back: in Python 3.11, a cancelled future and a killed worker together
+leave the other futures unanswered for ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,12 @@ _WORKERS_FROM = 1500
 _POOL_TIMEOUTS = 10
 """A whole batch in a worker process may take so many times as long as a file."""
 
-_AHEAD = 8
-"""Batches a worker process has before it, so that it never waits for the database."""
+_AHEAD = 5
+"""Batches a worker process has before it: it does not wait for the database, nor we much for it at the end.
+
+What no worker has begun cannot be taken back: in Python 3.11, a cancelled future and a killed worker together
+leave the other futures unanswered for ever.
+"""
 
 
 FAULTS = (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError)

@@ -92,8 +92,10 @@ def _address(listener: socket.socket) -> str:
 def _web(config: Config) -> Options:
     """What the HTTP server is to serve, and within which bounds."""
     server = config.server
+    base_url = config.presentation.site.base_url.rstrip("/")
     return Options(
         root=str(config.output),
+        redirects={old: base_url + new for old, new in config.redirects.items()},
         max_connections=server.max_connections,
         header_timeout_s=server.header_timeout_s,
         idle_timeout_s=server.idle_timeout_s,

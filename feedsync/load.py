@@ -41,8 +41,12 @@ _WORKERS_FROM = 1500
 _POOL_TIMEOUTS = 10
 """A whole batch in a worker process may take so many times as long as a file."""
 
-_AHEAD = 8
-"""Batches a worker process has before it, so that it never waits for the database."""
+_AHEAD = 5
+"""Batches a worker process has before it: it does not wait for the database, nor we much for it at the end.
+
+What no worker has begun cannot be taken back: in Python 3.11, a cancelled future and a killed worker together
+leave the other futures unanswered for ever.
+"""
 
 
 FAULTS = (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
@@ -124,10 +128,15 @@ def load_all(
             waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
         if not waiting:
             return
-        if not waiting[0][1].done() and (own := next(batches, [])):
+        if not waiting[0][1].done() and (own := next(batches, []) or _taken_back(waiting)):
             yield here(own)  # nothing is ready: this process takes a share, too
         else:
             yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+
+
+def _taken_back(waiting: deque[tuple[list[Task], Future[str]]]) -> list[Task]:
+    """The last batch, when no worker has begun it: at the end, nobody is to wait for the other."""
+    return waiting.pop()[0] if waiting[-1][1].cancel() else []
 
 
 def is_much(source: FileSource) -> bool:

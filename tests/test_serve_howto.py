@@ -40,7 +40,7 @@ def configuration(folder: Path, root: Path, port: int) -> str:
         text = text.replace(old, new)
     load = ""
     if MODULE.exists():
-        text = text.replace("# brotli_static on;", "brotli_static on;").replace("disable_symlinks on", "# ")
+        text = text.replace("# brotli_static on;", "brotli_static on;").replace("disable_symlinks if_not_owner", "# ")
         load = f"load_module {MODULE};"
     paths = "".join(f"{k}_temp_path {folder}/{k};" for k in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     return (

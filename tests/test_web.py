@@ -41,6 +41,7 @@ PUBLISHED = {
     "feeds.opml": b"<opml/>",
     "index.html": b"<p>index</p>",
     "404.html": "<p>没有</p>".encode(),
+    "405.html": "<p>只能读取</p>".encode(),
     "category/emnews.html": b"<p>emnews</p>",
     "category/emnews.atom": b"<feed/>",
     "article/202503142600000001.html": "<p>正文</p>".encode() * 200,
@@ -50,6 +51,7 @@ PUBLISHED = {
     "favicon.ico": b"ico",
     "icon.svg": b"<svg/>",
     "robots.txt": b"",
+    "large/assets/site.0123456789abcdef.css": b"p{font-size:2em}",
 }
 
 
@@ -65,6 +67,8 @@ class Web:
     def __init__(self, root: Path, **options: object) -> None:
         self.root = root
         self.publish(**PUBLISHED)
+        for alias, target in (("index.html", "../index.html"), ("article", "../article"), ("category", "../category")):
+            (root / "large" / alias).symlink_to(target)
         self.socket = listen("127.0.0.1", 0)
         self.port: int = self.socket.getsockname()[1]
         self.options = Options(str(root), redirects={"/category/old.atom": "/category/emnews.atom"}, **options)  # type: ignore[arg-type]
@@ -164,6 +168,10 @@ TYPES = {
     "/favicon.ico": ("image/x-icon", "public, max-age=3600"),
     "/icon.svg": ("image/svg+xml; charset=utf-8", "public, max-age=3600"),
     "/robots.txt": ("text/plain; charset=utf-8", "public, max-age=3600"),
+    "/large/index.html": ("text/html; charset=utf-8", "public, max-age=60"),
+    "/large/category/emnews.html": ("text/html; charset=utf-8", "public, max-age=60"),
+    "/large/article/202503142600000001.html": ("text/html; charset=utf-8", "public, max-age=300"),
+    f"/large/{CSS}": ("text/css; charset=utf-8", "public, max-age=31536000, immutable"),
 }
 
 
@@ -171,7 +179,8 @@ TYPES = {
 def test_every_kind_of_file_is_served_as_what_it_is(web: Web, path: str) -> None:
     answer = web.ask(path)
     assert answer.status == 200
-    assert answer.body == PUBLISHED[path[1:] or "index.html"]
+    name = path[1:] or "index.html"
+    assert answer.body == PUBLISHED.get(name, PUBLISHED.get(name.removeprefix("large/")))
     assert (answer.fields["content-type"], answer.fields["cache-control"]) == TYPES[path]
     assert answer.fields["vary"] == "Accept-Encoding"
     assert answer.fields["x-content-type-options"] == "nosniff"

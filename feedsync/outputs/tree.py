@@ -141,7 +141,7 @@ class Batch:
                 _outdate(temporary, target)
                 for copy in copies:
                     _date_like(temporary, copy)
-            elif not _has_copies(target, len(content)):
+            elif not _has_copies(path, target, len(content)):
                 self._make_folder(target.parent)
                 self._put_copies(path, content, target)
             else:
@@ -255,8 +255,8 @@ def _belongs(copy: Path, original: Path) -> bool:
         return False
 
 
-def _has_copies(target: Path, size: int) -> bool:
-    due = suffixes(target.name, size)
+def _has_copies(path: str, target: Path, size: int) -> bool:
+    due = suffixes(path, size)
     return all(
         _belongs(_beside(target, suffix), target) if suffix in due else not _beside(target, suffix).exists()
         for suffix in SUFFIXES

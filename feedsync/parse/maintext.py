@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -61,9 +62,12 @@ def split_scripts(text: str) -> tuple[str, list[str]]:
             position = end + 3 if end >= 0 else len(text)
             continue
         parts.append(text[position : start.start()])
+        close = text.find(">", start.end())
+        if close > 0 and text[close - 1] == "/":  # XHTML
+            position = close + 1
+            continue
         name = start.group(1).lower()
         end_match = None if name in endless else _RAW_END[name].search(text, start.end())
-        close = text.find(">", start.end())
         if end_match is None or close < 0:
             # A script that never ends hides the rest of the page, in browsers too.
             position = len(text) if name in ("script", "style") else start.end()
@@ -209,10 +213,11 @@ def _shared(blocks: list[HtmlElement]) -> HtmlElement:
 
 def _inner(element: HtmlElement) -> str:
     """The HTML of an element; of one that only lays out, what it holds."""
-    html: str = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
     if element.tag not in _LAYOUT:
+        html: str = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
         return html
-    inner = html[html.index(">") + 1 : html.rindex("<")]
+    children = (etree.tostring(child, encoding="unicode", method="html") for child in element)
+    inner = escape(element.text or "", quote=False) + "".join(children)
     return inner if any(child.tag in BLOCKS for child in element.iterdescendants()) else f"<p>{inner}</p>"
 
 

@@ -185,6 +185,15 @@ class Reader(Places):
         statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
         return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
 
+    def fetched_documents(self, source_id: int) -> dict[str, str]:
+        """The URLs from which a source of files completed articles, each with the key of its article."""
+        statement = (
+            select(documents.c.location, articles.c.key)
+            .join(articles, articles.c.id == documents.c.article_id)
+            .where(documents.c.source_id == source_id, documents.c.location.op("GLOB")("http*://*"))
+        )
+        return {location: key for location, key in self.connection.execute(statement)}
+
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""
         statement = (

@@ -29,9 +29,11 @@ _PREFLIGHT = (
     ("Access-Control-Allow-Headers", "If-None-Match, If-Modified-Since"),
     ("Access-Control-Max-Age", "86400"),
 )
-METHOD_NOT_ALLOWED = page(405, "这里只能读取（GET、HEAD）。 This can only be read (GET, HEAD).", _ALLOW)
 _UNREADABLE = page(503, "暂时无法读取，请稍后再试。 Not readable just now, try again soon.", (("Retry-After", "5"),))
-_MISSING = page(404, "没有这个页面。 There is no such page.")
+_SAID = {
+    404: "没有这个页面。 There is no such page.",
+    405: "这里只能读取（GET、HEAD）。 This can only be read (GET, HEAD).",
+}
 _PRECONDITION_FAILED = bare(412)
 
 
@@ -51,14 +53,14 @@ class Application:
             return self._other(request)
         path = _path(request.target)
         if path is None:
-            return self._not_found()
+            return self._refusal(404)
         fields = request.fields
         try:
             found = self._files.find(path, codings(fields.get(b"accept-encoding")))
         except Gone:
             return _UNREADABLE
         if found is None:
-            return self._redirects.get(path) or self._not_found()
+            return self._redirects.get(path) or self._refusal(404)
         if failed(fields, found.etag, found.modified_s):
             return _PRECONDITION_FAILED
         if unchanged(fields, found.etag, found.modified, found.modified_s, time.time()):
@@ -67,23 +69,25 @@ class Application:
 
     def _other(self, request: Request) -> Response:
         if request.method != "OPTIONS":
-            return self._own(METHOD_NOT_ALLOWED, _ALLOW)
+            return self.method_not_allowed()
         path = _path(request.target)
         kind = kind_of(path) if path else None
         return bare(204, _ALLOW, _PREFLIGHT if kind and kind.feed else ())
 
-    def _not_found(self) -> Response:
-        return self._own(_MISSING)
+    def method_not_allowed(self) -> Response:
+        """The response to a method that changes anything, or that we do not know."""
+        return self._refusal(405, _ALLOW)
 
-    def _own(self, plain: Response, *fields: Fields) -> Response:
-        """The tree's own page for a status, which helps, or a plain one."""
+    def _refusal(self, status: int, *fields: Fields) -> Response:
+        """The tree's own page that helps, or a plain one."""
         try:
-            found = self._files.find(f"{plain.status}.html", ())
+            found = self._files.find(f"{status}.html", ())
         except Gone:
-            return _UNREADABLE if plain is _MISSING else plain
-        if found is None or not isinstance(found.whole.body, bytes):
-            return plain
-        return page(plain.status, "", *fields, body=found.whole.body)
+            if status == 404:
+                return _UNREADABLE
+            found = None
+        body = found.whole.body if found else None
+        return page(status, _SAID[status], *fields, body=body if isinstance(body, bytes) else None)
 
 
 def _path(target: bytes) -> str | None:

@@ -98,7 +98,7 @@ class Files:
     def _find(self, path: str, kind: Kind, codings: tuple[str, ...]) -> Representation | None:
         entry = self._entries.get(path)
         try:
-            version = _version(os.stat(self._prefix + path, follow_symlinks=False))
+            version = _version(os.stat(self._prefix + path))
             if entry is None or entry.version != version:
                 entry = _Entry(version)
                 self._keep(path, entry)
@@ -131,9 +131,9 @@ class Files:
 
     def _load(self, path: str, kind: Kind, entry: _Entry, coding: str) -> None:
         """Read one representation of this version; None when it has none in this coding."""
-        name = path + _SUFFIXES[coding] if coding else path
         try:
-            file = os.fdopen(_open_below(self._root, name), "rb")
+            real = self._resolve(path)
+            file = os.fdopen(_open_below(self._root, real + _SUFFIXES[coding] if coding else real), "rb")
         except FileNotFoundError:
             if not coding:
                 raise
@@ -147,8 +147,16 @@ class Files:
             if not coding and _version(found) != entry.version:
                 raise _Replaced
             etag, body = _read(file, found)
-        entry.representations[coding] = self._represent(path, kind, found, coding, etag, body)
+        entry.representations[coding] = self._represent(real, kind, found, coding, etag, body)
         self._account(entry, OPEN_COST_BYTES if isinstance(body, File) else len(body))
+
+    def _resolve(self, path: str) -> str:
+        """Where links lead (pages stand once more under `large/`). FileNotFoundError when that is not in the tree."""
+        root = os.path.realpath(self._root)
+        real = os.path.realpath(os.path.join(root, path))
+        if not real.startswith(root + "/"):
+            raise FileNotFoundError(path)
+        return real.removeprefix(root + "/")
 
     def _represent(
         self, path: str, kind: Kind, found: os.stat_result, coding: str, etag: str, body: bytes | File
@@ -221,7 +229,7 @@ def _version(found: os.stat_result) -> Version:
 
 
 def _open_below(root: Path, path: str) -> int:
-    """A descriptor of a regular file that no symbolic link below the root leads to. FileNotFoundError otherwise."""
+    """A descriptor of a regular file, through no symbolic link below the root. FileNotFoundError otherwise."""
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         *above, name = path.split("/")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from feedsync.web.message import FEED_FIELDS, PAGE_FIELDS
 
-_HASHED = re.compile(r"assets/[^/]*[.-][0-9a-f]{8,64}\.[a-z0-9]+")
+_HASHED = re.compile(r"(?:large/)?assets/[^/]*[.-][0-9a-f]{8,64}\.[a-z0-9]+")
 _KEPT_S = 31_536_000
 
 

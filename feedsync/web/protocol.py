@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from feedsync.web.application import METHOD_NOT_ALLOWED
 from feedsync.web.message import STATUS_LINES, File, Request, Response, page
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._fault(cause.response if isinstance(cause, _Fault) else BAD_REQUEST)
         except httptools.HttpParserInvalidMethodError:
             known = _REQUEST_LINE.match(data) if not self._queue else None
-            self._fault(METHOD_NOT_ALLOWED if known else BAD_REQUEST)
+            self._fault(self._server.application.method_not_allowed() if known else BAD_REQUEST)
         except httptools.HttpParserError:
             self._fault(BAD_REQUEST)
         self._answer()

@@ -198,6 +198,17 @@ def test_links_and_pictures_are_absolute() -> None:
     )
 
 
+def test_markup_is_taken_as_it_is_meant() -> None:
+    text = story(PUBLISHED, "<div class=x data-a='1>2'>甲&lt;b&gt; &amp; 乙<b>丙</b>丁</div>")
+    assert page(text, selector=".x").html == "<p>甲&lt;b&gt; &amp; 乙<b>丙</b>丁</p>"
+    scripted = story(PUBLISHED + "<script src='a.js'/><style/>")
+    assert page(scripted, "application/xhtml+xml").html == page(story(PUBLISHED)).html
+    assert (
+        page(story(PUBLISHED, "<script>document.write('<p>'+\"</p><h2>戊\")</script>")).html
+        == page(story(PUBLISHED)).html
+    )
+
+
 LINKS = "<ul>" + "".join(f"<li><a href=/{n}>热门新闻标题第{n}条在此供您阅读</a></li>" for n in range(40)) + "</ul>"
 
 

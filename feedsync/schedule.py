@@ -6,6 +6,7 @@ their turns. A job is never run twice at once, and what was missed is made up fo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -105,10 +107,9 @@ class Schedule:
         now = datetime.now(UTC)
         for job in self._scheduler.get_jobs():
             source = self._planned.get(job.id)
-            if source is None or not source.cron or job.next_run_time <= now:
-                job.modify(next_run_time=now)
-            else:
-                job.modify(next_run_time=source.cron.next(now))
+            cron = source.cron if source and job.next_run_time > now else None
+            with contextlib.suppress(JobLookupError):  # it has just been done
+                job.modify(next_run_time=cron.next(now) if cron else now)
 
     def soon(self, work: Callable[[], object], after_s: float = 0.0) -> None:
         """Do this once, in the order asked for, apart from the scans."""
@@ -126,7 +127,8 @@ class Schedule:
             self._again.add(name)
             running = name in self._scanning
         if not running and (job := self._scheduler.get_job(name)):
-            job.modify(next_run_time=datetime.now(UTC))
+            with contextlib.suppress(JobLookupError):  # it has just been taken out of the configuration
+                job.modify(next_run_time=datetime.now(UTC))
 
     def _scan_until_done(self, name: str) -> None:
         """A scan, and another one if that was asked for while it ran."""

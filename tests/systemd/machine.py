@@ -55,7 +55,7 @@ def packages() -> Path:
         ]
         pins.write_bytes(subprocess.run(pin, check=True, capture_output=True).stdout)
         subprocess.run([PYTHON, "-m", "venv", partial / "venv"], check=True)
-        pip = [str(partial / "venv/bin/pip"), "download", "--quiet", "--no-deps", "--require-hashes", "-r", str(pins)]
+        pip = [str(partial / "venv/bin/pip"), "download", "-qq", "--no-deps", "--require-hashes", "-r", str(pins)]
         subprocess.run([*pip, "-d", str(partial)], check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(partial / "venv")
         partial.rename(folder)

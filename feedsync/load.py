@@ -128,15 +128,10 @@ def load_all(
             waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
         if not waiting:
             return
-        if not waiting[0][1].done() and (own := next(batches, []) or _taken_back(waiting)):
+        if not waiting[0][1].done() and (own := next(batches, [])):
             yield here(own)  # nothing is ready: this process takes a share, too
         else:
             yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
-
-
-def _taken_back(waiting: deque[tuple[list[Task], Future[str]]]) -> list[Task]:
-    """The last batch, when no worker has begun it: at the end, nobody is to wait for the other."""
-    return waiting.pop()[0] if waiting[-1][1].cancel() else []
 
 
 def is_much(source: FileSource) -> bool:

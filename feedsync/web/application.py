@@ -100,4 +100,6 @@ def _path(target: bytes) -> str | None:
         return None
     path = target[1:].decode("ascii") or _INDEX
     # In large type the pages are the same files; for other servers there are symbolic links, which we do not follow.
+    if path.startswith(_LARGE) and not path.endswith((".html", ".css")):
+        return None  # a feed has one address
     return path.removeprefix(_LARGE) if path.endswith(".html") else path

@@ -76,6 +76,11 @@ class ServerTable:
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    header_timeout_s: Annotated[float, Meta(gt=0)] = 10
+    idle_timeout_s: Annotated[float, Meta(gt=0)] = 60
+    write_timeout_s: Annotated[float, Meta(gt=0)] = 30
+    cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)

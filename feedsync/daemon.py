@@ -1,7 +1,7 @@
 """The daemon: scheduler, watcher, HTTP server and word to systemd; how they start and stop is on this page.
 
 The main thread waits for signals, and tells systemd that all is well as long as everything gets on: the scheduler
-beats, passes show progress, the HTTP server's loop turns.
+beats, and passes show progress. An HTTP server that hangs is replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError
+from feedsync.errors import ConfigError, FeedsyncError, ServerError
 from feedsync.outputs import Tree
 from feedsync.passes import Passes
 from feedsync.publish import Publisher
@@ -28,7 +28,7 @@ from feedsync.sources import FileSource, UrlSource
 from feedsync.store import Store, exclusive
 from feedsync.systemd import inherited_sockets, notify, watchdog_s
 from feedsync.watch import Watcher
-from feedsync.web import Application
+from feedsync.web import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +57,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         listeners = _listeners(config)
         for listener in listeners:
             stack.enter_context(contextlib.closing(listener))
-        server = stack.enter_context(HttpServer(Application(config.output), listeners))
+        server = stack.enter_context(HttpServer(_web(config), listeners))
         _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
@@ -87,6 +87,21 @@ def _address(listener: socket.socket) -> str:
             return f"http://{host}:{port}/"
         case _, name:
             return f"unix:{name}"
+
+
+def _web(config: Config) -> Options:
+    """What the HTTP server is to serve, and within which bounds."""
+    server = config.server
+    base_url = config.presentation.site.base_url.rstrip("/")
+    return Options(
+        root=str(config.output),
+        redirects={old: base_url + new for old, new in config.redirects.items()},
+        max_connections=server.max_connections,
+        header_timeout_s=server.header_timeout_s,
+        idle_timeout_s=server.idle_timeout_s,
+        write_timeout_s=server.write_timeout_s,
+        cache_bytes=server.cache_bytes,
+    )
 
 
 def _catch_up(config: Config, store: Store) -> None:
@@ -124,7 +139,7 @@ def _wait(signals: socket.socket, worker: _Worker, server: HttpServer, reload: C
             numbers = signals.recv(4096)
             if signal.SIGTERM in numbers or signal.SIGINT in numbers:
                 return
-            _reload(worker, reload)
+            _reload(worker, server, reload)
         if jump := clock.jump_s():
             log.warning("clock jumped", extra={"fields": {"seconds": jump}})
             worker.rearm()
@@ -135,15 +150,22 @@ def _wait(signals: socket.socket, worker: _Worker, server: HttpServer, reload: C
             notify("WATCHDOG=1")
 
 
-def _reload(worker: _Worker, reload: Callable[[], Config]) -> None:
+def _reload(worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -> None:
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        worker.adopt(reload())
+        config = reload()
+        worker.adopt(config)
+        server.adopt(_web(config))
     except ConfigError as error:
         for problem in error.problems or (str(error),):
             log.error("reload refused, the old configuration stays", extra={"fields": {"reason": problem}})
         worker.refused = str(error)
         notify(f"READY=1\nSTATUS=Reload refused: {error.message}")
+        return
+    except ServerError as error:
+        log.error("the old HTTP server goes on", extra={"fields": {"reason": str(error)}})
+        worker.refused = str(error)
+        notify(f"READY=1\nSTATUS=Reloaded, but for the HTTP server: {error.message}")
         return
     worker.refused = None
     log.info("reloaded")
@@ -178,7 +200,11 @@ class _Worker:
     def adopt(self, config: Config) -> None:
         """Go on with another configuration; where to listen and what to store in needs a restart."""
         for old, new, name in (
-            (self._config.server, config.server, "server"),
+            (
+                (self._config.server.host, self._config.server.port),
+                (config.server.host, config.server.port),
+                "server.host, server.port",
+            ),
             (self._config.store_url, config.store_url, "store"),
             (self._config.output, config.output, "output"),
         ):

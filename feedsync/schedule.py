@@ -6,13 +6,16 @@ their turns. A job is never run twice at once, and what was missed is made up fo
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -62,6 +65,9 @@ class Schedule:
         self._failed = failed
         self._skipped = skipped
         self._planned: dict[str, Scheduled] = {}
+        self._turns = threading.Lock()
+        self._scanning: set[str] = set()
+        self._again: set[str] = set()
         self._pulse = time.monotonic()
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -101,10 +107,9 @@ class Schedule:
         now = datetime.now(UTC)
         for job in self._scheduler.get_jobs():
             source = self._planned.get(job.id)
-            if source is None or not source.cron or job.next_run_time <= now:
-                job.modify(next_run_time=now)
-            else:
-                job.modify(next_run_time=source.cron.next(now))
+            cron = source.cron if source and job.next_run_time > now else None
+            with contextlib.suppress(JobLookupError):  # it has just been done
+                job.modify(next_run_time=cron.next(now) if cron else now)
 
     def soon(self, work: Callable[[], object], after_s: float = 0.0) -> None:
         """Do this once, in the order asked for, apart from the scans."""
@@ -117,9 +122,30 @@ class Schedule:
         self.soon(lambda: self._scan(name))
 
     def scan_now(self, name: str) -> None:
-        """Let the next scan of a source, wherever it has its thread, be due now."""
-        if job := self._scheduler.get_job(name):
-            job.modify(next_run_time=datetime.now(UTC))
+        """Let a source be scanned now, in a thread of its own; once more when it is just being scanned."""
+        with self._turns:
+            self._again.add(name)
+            running = name in self._scanning
+        if not running and (job := self._scheduler.get_job(name)):
+            with contextlib.suppress(JobLookupError):  # it has just been taken out of the configuration
+                job.modify(next_run_time=datetime.now(UTC))
+
+    def _scan_until_done(self, name: str) -> None:
+        """A scan, and another one if that was asked for while it ran."""
+        with self._turns:
+            self._scanning.add(name)
+        try:
+            while True:
+                with self._turns:
+                    self._again.discard(name)
+                self._scan(name)
+                with self._turns:
+                    if name not in self._again:
+                        self._scanning.discard(name)
+                        return
+        finally:
+            with self._turns:
+                self._scanning.discard(name)
 
     def due(self) -> dict[str, datetime]:
         """When each source is scanned next."""
@@ -137,7 +163,7 @@ class Schedule:
         now = datetime.now(UTC)
         trigger = _CronTrigger(source.cron) if source.cron else IntervalTrigger(seconds=source.every_s, timezone=UTC)
         self._scheduler.add_job(
-            self._scan,
+            self._scan_until_done,
             trigger,
             args=[source.name],
             id=source.name,

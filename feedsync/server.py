@@ -1,86 +1,163 @@
-"""The HTTP server: carries the application of `web` on sockets that listen already."""
+"""The HTTP server as the daemon sees it: a process of its own on sockets that listen already.
+
+Of its own, because a pass that parses and draws for seconds would make every reader wait for the interpreter.
+The daemon keeps the sockets: a server that dies is replaced, and a new configuration gets a new server, while
+those who connect in between wait in the sockets' queues.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import logging
+import os
+import select
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
-
-import uvicorn
 
 from feedsync.errors import ServerError
 
 if TYPE_CHECKING:
-    from feedsync.web import Application
+    from feedsync.web import Options
+
+log = logging.getLogger("feedsync.server")
 
 _START_TIMEOUT_S = 30.0
-_GRACE_S = 5
+_GRACE_S = 9.0
 _LOOK_S = 5.0
-_STILL = 6
-"""So many looks in a row may see the loop where it was: one alone may come right after the machine slept."""
+_SILENT = 6
+"""So many looks in a row without a word of the server: it hangs. One alone may come right after the machine slept."""
 
-
-class _Server(uvicorn.Server):
-    """uvicorn, with a count of the turns of its loop: ten a second."""
-
-    turns = 0
-
-    async def on_tick(self, counter: int) -> bool:
-        self.turns += 1
-        return await super().on_tick(counter)
+_DEATHS = 5
+_DEATHS_WITHIN_S = 60.0
 
 
 class HttpServer:
-    """uvicorn in a thread, on sockets that listen already. Closes them at its end."""
+    """Serves on these sockets while it is entered. Does not close them."""
 
-    def __init__(self, application: Application, sockets: list[socket.socket]) -> None:
+    def __init__(self, options: Options, sockets: list[socket.socket]) -> None:
+        self._options = options
         self._sockets = sockets
-        self._server = _Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                http="httptools",
-                server_header=False,
-                date_header=True,
-                timeout_keep_alive=20,
-                timeout_graceful_shutdown=_GRACE_S,
-                limit_concurrency=2000,
-                h11_max_incomplete_event_size=16384,
-            )
-        )
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-        self._turns = -1
-        self._still = 0
-        self._looked = 0.0
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deaths: deque[float] = deque(maxlen=_DEATHS)
+        self._failed = False
+        self._looked = time.monotonic()
+        self._silent = 0
 
     def __enter__(self) -> HttpServer:
-        self._thread.start()
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ServerError("the HTTP server did not start", remedy="see the log")
-            time.sleep(0.005)
+        self._process = self._start()
+        self._mind(self._process)
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=_GRACE_S + 2)
+        with self._lock:
+            process, self._process = self._process, None
+        if process:
+            _end(process)
+
+    @property
+    def pid(self) -> int | None:
+        """The serving process, None when there is none."""
+        process = self._process
+        return process.pid if process else None
+
+    def adopt(self, options: Options) -> None:
+        """Go on with other options: a new process takes over before the old one ends. Raises ServerError."""
+        if options == self._options:
+            return
+        self._options = options
+        process = self._start()
+        with self._lock:
+            old, self._process = self._process, process
+        self._mind(process)
+        if old:
+            _end(old)
 
     def check(self) -> None:
-        """Raise ServerError when the server has died, or its loop turns no more. To be called again and again."""
+        """Replace a server that hangs; raise ServerError when none can be kept alive. To be called again and again."""
+        if self._failed:
+            raise ServerError("the HTTP server keeps dying", remedy="see the log; the service manager starts all anew")
         now = time.monotonic()
-        if now - self._looked >= _LOOK_S:
-            self._still = self._still + 1 if self._server.turns == self._turns else 0
-            self._turns, self._looked = self._server.turns, now
-        if not self._thread.is_alive() or self._still >= _STILL:
-            what = "hangs" if self._thread.is_alive() else "stopped"
-            raise ServerError(f"the HTTP server {what}", remedy="see the log; the service manager starts it again")
+        if now - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        with self._lock:
+            process = self._process
+            self._silent = 0 if process is None or _speaks(process) else self._silent + 1
+            if process is not None and self._silent >= _SILENT:
+                log.error("the HTTP server hangs")
+                self._silent = 0
+                process.kill()  # and whoever minds it starts another
 
-    def _run(self) -> None:
-        self._server.run(sockets=self._sockets)
+    def _start(self) -> subprocess.Popen[bytes]:
+        numbers = [listener.fileno() for listener in self._sockets]
+        told = json.dumps({"options": dataclasses.asdict(self._options), "sockets": numbers})
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "feedsync.web", told],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=numbers,
+        )
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
+        if not readable or not process.stdout.readline():
+            _end(process)
+            raise ServerError("the HTTP server did not start", remedy="see the log")
+        return process
+
+    def _mind(self, process: subprocess.Popen[bytes]) -> None:
+        threading.Thread(target=self._replace_when_dead, args=(process,), name="http", daemon=True).start()
+
+    def _replace_when_dead(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        with self._lock:
+            if self._process is not process:
+                return  # it was told to end
+            log.error("the HTTP server died, starting another", extra={"fields": {"status": process.returncode}})
+            now = time.monotonic()
+            self._deaths.append(now)
+            if len(self._deaths) == _DEATHS and now - self._deaths[0] < _DEATHS_WITHIN_S:
+                self._failed = True
+                return
+            _close_pipes(process)
+            try:
+                self._process = self._start()
+            except (ServerError, OSError):
+                self._failed = True
+                return
+            self._mind(self._process)
+
+
+def _speaks(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it told us since the last time that its loop turns."""
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    try:
+        return bool(os.read(process.stdout.fileno(), 65536))
+    except BlockingIOError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its standard input ends: it lets running responses finish and goes."""
+    _close_pipes(process)
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -20,7 +20,7 @@ from feedsync.ingest import Ingest, Progress, Request, stop_if_asked
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, is_fetched
 from feedsync.walk import Walker
-from feedsync.workers import Workers, relax_collector
+from feedsync.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +90,6 @@ class _Run:
 
     def over(self, sources: Sequence[Source]) -> SyncReport:
         started = time.monotonic()
-        relax_collector()
         fetched = [source for source in sources if is_fetched(source)] if self._request.fetch else []
         files = [source for source in sources if isinstance(source, FileSource)] if self._request.read else []
         for source in sources:  # in the order of the configuration

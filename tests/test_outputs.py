@@ -169,6 +169,11 @@ def test_encoded_copies_stand_beside_and_go_with_their_originals(tmp_path: Path)
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     os.utime(tmp_path / "a.html.gz", ns=(1, 1))
     assert not tree.holds("a.html", middle)
+    with tree.batch() as batch:
+        batch.put("article/1.html", middle)
+        batch.put("article/2.html", large)
+    assert tree.names("article") == {"1.html", "2.html"}
+    assert sorted(p.name for p in (tmp_path / "article").iterdir()) == ["1.html", "2.html", "2.html.br", "2.html.gz"]
     # A file that shrinks loses its copies; one that goes takes them along.
     with tree.batch() as batch:
         assert batch.put("all.atom", b"small")

@@ -121,6 +121,19 @@ def test_a_clock_set_back_silences_nothing(bench: Bench) -> None:
     assert done.wait(20)
 
 
+def test_clocks_may_jump_while_work_is_being_done(bench: Bench) -> None:
+    """What was to be put off no longer may be done, and gone, by then."""
+    done = threading.Semaphore(0)
+    bench.schedule.plan([Source("a", 3600)])
+    bench.schedule.start()
+    for _ in range(300):
+        bench.schedule.soon(done.release)
+        bench.schedule.rearm()
+    for _ in range(300):
+        assert done.acquire(timeout=20)
+    bench.until(lambda: bench.ran["a"] >= 1)
+
+
 def test_work_out_of_turn_keeps_its_order(bench: Bench) -> None:
     order: list[int] = []
     done = threading.Event()

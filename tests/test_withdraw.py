@@ -1,6 +1,5 @@
 """Withdrawing articles: out of everything, and staying out until somebody brings them back."""
 
-import asyncio
 import itertools
 import json
 import tempfile
@@ -19,7 +18,9 @@ from feedsync.cli import command
 from feedsync.errors import StoreError, UsageError
 from feedsync.model import Known
 from feedsync.publish import Publisher
-from feedsync.web import Application
+from feedsync.web.application import Application
+from feedsync.web.message import Request
+from feedsync.web.options import Options
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import START, Desk, post, read
 from tests.test_cli import Shell
@@ -286,17 +287,8 @@ def test_a_clock_that_is_set_back_does_not_hide_the_withdrawal(desk: Desk) -> No
 
 
 def answer(root: Path, path: str) -> int:
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request"}
-
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": []}
-    asyncio.run(Application(root)(scope, receive, send))
-    return int(sent[0]["status"])
+    application = Application(Options(str(root)))
+    return application.respond(Request("GET", path.encode(), b"", {})).status
 
 
 def test_the_page_of_a_withdrawn_article_is_gone_for_good(desk: Desk) -> None:
@@ -305,7 +297,7 @@ def test_the_page_of_a_withdrawn_article_is_gone_for_good(desk: Desk) -> None:
     desk.run()
     assert answer(desk.tree.root, f"/{PAGE}") == 200
     take_out(desk)
-    assert answer(desk.tree.root, f"/{PAGE}") == 410
+    assert answer(desk.tree.root, f"/{PAGE}") == answer(desk.tree.root, f"/large/{PAGE}") == 410
     assert answer(desk.tree.root, f"/{PAGE}.gone") == 404
     assert answer(desk.tree.root, "/article/202503142600000009.html") == 404
     desk.run(full=True)

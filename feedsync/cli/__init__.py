@@ -14,7 +14,8 @@ from feedsync import __version__
 from feedsync.cli.care import backup_command, doctor_command, restore_command, withdraw_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
-from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
+from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
+from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -59,6 +60,7 @@ for _command in (
 
 def main() -> None:
     """The `feedsync` command."""
+    relax_collector()
     fill_standard_streams()
     code = _main()
     sys.exit(code if flushed() else code or 3)
@@ -84,8 +86,11 @@ def _main() -> int:
         say(f"feedsync: {error}")
         return error.exit_code
     except BrokenPipeError:
-        abandon_output()
+        abandon(1)
         return 0
+    except UnicodeEncodeError as error:
+        say(f"feedsync: this locale cannot name {error.object!a} (set LC_ALL=C.UTF-8, or PYTHONUTF8=1)")
+        return 2
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
         say(f"feedsync: the system refused{place}: {error.strerror or error} ({remedy_of(error)})")

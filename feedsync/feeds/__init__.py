@@ -3,24 +3,44 @@
 from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
-from feedsync.feeds.pages import CategoryLine, draw_article, draw_category, draw_index
+from feedsync.feeds.pages import (
+    CategoryLine,
+    Line,
+    Step,
+    Stretch,
+    draw_archive,
+    draw_article,
+    draw_category,
+    draw_error,
+    draw_index,
+    line_of,
+)
 from feedsync.feeds.presentation import Presentation
+from feedsync.feeds.style import SHEETS, STYLE
 from feedsync.feeds.window import Window, select
 
 __all__ = [
     "FORMATS",
+    "SHEETS",
+    "STYLE",
     "CategoryLine",
     "Deleted",
     "Feed",
     "Format",
+    "Line",
     "Presentation",
+    "Step",
+    "Stretch",
     "Window",
+    "draw_archive",
     "draw_article",
     "draw_category",
     "draw_entry",
+    "draw_error",
     "draw_index",
     "draw_opml",
     "feed_of_all",
     "feed_of_category",
+    "line_of",
     "select",
 ]

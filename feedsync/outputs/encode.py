@@ -17,7 +17,11 @@ _TEXT = (".atom", ".rss", ".json", ".opml", ".html", ".css", ".svg", ".xml", ".t
 _GZIP_FROM_BYTES = 1400
 """A smaller file is one packet anyway."""
 _BROTLI_FROM_BYTES = 16_384
-"""Below this, Brotli saves less than a packet over gzip, and a million article pages cost a block of disk each."""
+"""Below this, Brotli saves less than a packet over gzip."""
+_ARTICLES = "article/"
+_ARTICLE_FROM_BYTES = 14_600
+"""An article's page is fetched once, not polled: what fits into the ten packets a connection begins with is not faster
+for being small, and a million copies cost a block of disk and a file to write each."""
 
 _GZIP_LEVEL = 4
 _BROTLI_QUALITY = 5
@@ -26,7 +30,8 @@ _GZIP_WINDOW = 31
 
 def suffixes(path: str, size: int) -> tuple[str, ...]:
     """Which encoded copies a file of this name and size in bytes has."""
-    if size < _GZIP_FROM_BYTES or not path.endswith(_TEXT):
+    least = _ARTICLE_FROM_BYTES if path.startswith(_ARTICLES) else _GZIP_FROM_BYTES
+    if size < least or not path.endswith(_TEXT):
         return ()
     return SUFFIXES if size >= _BROTLI_FROM_BYTES else (".gz",)
 

@@ -6,8 +6,19 @@ The functions for fetched documents are in `page`, `listing` and `upstream`, and
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
+from feedsync.parse.maintext import selector_fault
 from feedsync.parse.rewrite import Rewrite, text_url
 from feedsync.parse.said import measure
 from feedsync.parse.unfinished import looks_unfinished
 
-__all__ = ["ListShape", "Rewrite", "key_from_user", "key_of_url", "looks_unfinished", "measure", "parse", "text_url"]
+__all__ = [
+    "ListShape",
+    "Rewrite",
+    "key_from_user",
+    "key_of_url",
+    "looks_unfinished",
+    "measure",
+    "parse",
+    "selector_fault",
+    "text_url",
+]

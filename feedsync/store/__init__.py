@@ -15,6 +15,7 @@ from feedsync.store import database
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
+from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term, Tombstone
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
@@ -26,6 +27,7 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "Beside",
     "FetchRow",
     "FetchSummary",
     "Fetches",
@@ -35,6 +37,7 @@ __all__ = [
     "Reader",
     "Revision",
     "SourceRow",
+    "Spot",
     "Store",
     "Term",
     "Tombstone",

@@ -20,6 +20,7 @@ from feedsync.store.schema import (
     memberships,
     quarantine,
     revisions,
+    shifts,
     sources,
     state,
     term_labels,
@@ -171,10 +172,12 @@ class Writer(Reader):
     def mark_published(self, published: dict[int, int]) -> None:
         """Record up to which change each term's feed is published."""
         self._many(_MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
+        self._many(_SETTLE, [{"b_term": term_id} for term_id in published])
 
     def mark_all(self) -> None:
         """Mark every feed and page as due, for what changed is how they are drawn."""
         self.connection.execute(update(terms).values(published_seq=-1))
+        self.connection.execute(delete(shifts))
         self.set_state("pages_seq", "-1")
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
@@ -188,6 +191,7 @@ class Writer(Reader):
         joined: list[Values] = []
         left: list[Row] = []
         moved: list[Row] = []
+        shifted: list[Values] = []
         touched: dict[int, int] = {}
         labels: Counter[tuple[int, str]] = Counter()
         counts: Counter[int] = Counter()
@@ -196,13 +200,15 @@ class Writer(Reader):
             published_us = to_us(change.after.published)
             touched |= self._disturb(change, seq)
             revised_us = to_us(change.after.updated) if change.after.revised else None
-            rescheduled = change.before is not None and (
-                change.before.published != change.after.published or change.before.revised != change.after.revised
-            )
+            rescheduled = change.before is not None and change.before.published != change.after.published
+            revised = change.before is not None and change.before.revised != change.after.revised
             for term in before.keys() | after.keys():
                 term_id = ids[term]
                 if term[0] != SYMBOL:
                     touched[term_id] = seq
+                if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
+                    for known in filter(None, (change.before, change.after)):
+                        shifted.append((term_id, to_us(known.published), row_id))
                 if term not in after:
                     left.append({"b_term": term_id, "b_article": row_id})
                     counts[term_id] -= 1
@@ -212,7 +218,7 @@ class Writer(Reader):
                     counts[term_id] += 1
                     role, label = after[term]
                     joined.append((term_id, row_id, published_us, now_us, role, label, revised_us))
-                elif rescheduled or before[term] != after[term]:
+                elif rescheduled or revised or before[term] != after[term]:
                     role, label = after[term]
                     filed = {"b_term": term_id, "b_article": row_id}
                     times = {"b_published": published_us, "b_revised": revised_us}
@@ -225,6 +231,7 @@ class Writer(Reader):
         self._many(_LEAVE, left)
         self._upsert(memberships, joined)
         self._many(_MOVE, moved)
+        self._note_shifts(shifted)
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
@@ -239,6 +246,15 @@ class Writer(Reader):
         if after.withdrawal is None:
             self.connection.execute(delete(tombstones).where(here))
         return dict.fromkeys(told, seq)
+
+    def _note_shifts(self, shifted: list[Values]) -> None:
+        """Remember where categories that are published were joined or left: pages about those places are due."""
+        ids = sorted({row[0] for row in shifted})
+        published: set[int] = set()
+        for start in range(0, len(ids), 500):
+            statement = select(terms.c.id).where(terms.c.id.in_(ids[start : start + 500]), terms.c.published_seq >= 0)
+            published.update(self.connection.execute(statement).scalars())
+        self._upsert(shifts, [row for row in shifted if row[0] in published], keep=True)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
@@ -363,6 +379,7 @@ _MOVE = (
 )
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))
+_SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
 _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
 
 

@@ -58,11 +58,11 @@ class Forge:
         self._from.close()
         self._server.wait()
 
-    def start(self, site: Site, argv: list[str], *, at: int = 0, traced: bool = False, name: str = "out") -> int:
+    def start(self, folder: Path, argv: list[str], *, at: int = 0, traced: bool = False, name: str = "out") -> int:
         """The pid of a new process; with `at`, it is killed before its at-th change. It waits for its tracer."""
-        out, err = str(site.folder / name), str(site.folder / f"{name}.err")
+        out, err = str(folder / name), str(folder / f"{name}.err")
         return self._ask(
-            {"argv": argv, "cwd": str(site.folder), "out": out, "err": err, "at": at, "traced": traced},
+            {"argv": argv, "cwd": str(folder), "out": out, "err": err, "at": at, "traced": traced},
         )
 
     def wait(self, pid: int) -> int:
@@ -71,7 +71,7 @@ class Forge:
     def run(self, site: Site, *, at: int = 0) -> int:
         """A whole pass, unless it is killed before its at-th change; its exit code."""
         present = set(site.present)
-        code = self.wait(self.start(site, RESYNC, at=at))
+        code = self.wait(self.start(site.folder, RESYNC, at=at))
         site.acknowledge(present)
         _expect(site, code)
         return code
@@ -226,7 +226,7 @@ def at_every_failure(
 
 def _strace(forge: Forge, site: Site, options: list[str]) -> int:
     """A pass under strace with these options; its exit code."""
-    pid = forge.start(site, RESYNC, traced=True)
+    pid = forge.start(site.folder, RESYNC, traced=True)
     subprocess.run(["strace", "-f", "-qq", "-p", str(pid), *options], check=True, stderr=subprocess.DEVNULL)
     return forge.wait(pid)
 
@@ -277,7 +277,7 @@ def at_random(folder: Path, seed: int, runs: int, mutation: str = "", *, enough:
 def _kill_once(forge: Forge, site: Site, duration_s: float) -> None:
     site.arrive(site.random.randint(0, 4), site.random.randint(0, 2))
     present = set(site.present)
-    pid = forge.start(site, RESYNC)
+    pid = forge.start(site.folder, RESYNC)
     time.sleep(site.random.random() * duration_s)
     if site.random.random() < 0.3:
         site.arrive(1, 1)
@@ -307,10 +307,10 @@ def beside_a_busy_daemon(folder: Path, seed: int, passes: int) -> list[str]:
     with Forge() as forge:
         site = Site(folder / "busy", seed)
         with _told(site, problems, f"beside a busy daemon (seed {seed})"), Subscriber(site):
-            daemon = forge.start(site, ["run"], name="daemon")
+            daemon = forge.start(site.folder, ["run"], name="daemon")
             for number in range(passes):
                 site.arrive(10, 2)
-                two = [forge.start(site, RESYNC, name=name) for name in ("out", f"other-{number}")]
+                two = [forge.start(site.folder, RESYNC, name=name) for name in ("out", f"other-{number}")]
                 for pid, name in zip(two, ("out", f"other-{number}"), strict=True):
                     _expect(site, forge.wait(pid), name)
                 site.acknowledge(set(site.present))
@@ -330,13 +330,13 @@ def beside_a_daemon(folder: Path, seed: int, rounds: int, mutation: str = "") ->
         for number in range(rounds):
             site = Site(folder / f"daemon-{number}", seed + number)
             with _told(site, problems, f"round {number} beside a daemon (seed {seed})"), Subscriber(site) as subscriber:
-                daemon = forge.start(site, ["run"], name="daemon")
+                daemon = forge.start(site.folder, ["run"], name="daemon")
                 for _ in range(3):
                     site.arrive()
                     time.sleep(chance.random() * 0.05)
                     site.arrive()
                     present = set(site.present)
-                    resync = forge.start(site, RESYNC)
+                    resync = forge.start(site.folder, RESYNC)
                     if killed := chance.random() < 0.5:
                         time.sleep(chance.random() * 0.15)
                         os.kill(resync, signal.SIGKILL)

@@ -22,7 +22,7 @@ def traced(folder: Path, mutation: str = "", argv: list[str] = RESYNC, articles:
         site.arrive(articles)
         (site.tree / "category/a.atom").unlink(missing_ok=True)
         log = folder / "trace"
-        pid = forge.start(site, argv, traced=True)
+        pid = forge.start(site.folder, argv, traced=True)
         command = ["strace", "-f", "-y", "-qq", "-e", f"trace={CALLS}", "-o", str(log), "-p", str(pid)]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         assert forge.wait(pid) == 0, (site.folder / "out.err").read_text()

@@ -1,0 +1,20 @@
+"""What the HTTP server is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Times in seconds, sizes in bytes."""
+
+    root: str
+    """The output folder."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """From a path that is published no more to a URL or path: `/category/old.atom`."""
+    max_connections: int = 10_000
+    header_timeout_s: float = 10
+    idle_timeout_s: float = 60
+    write_timeout_s: float = 30
+    cache_bytes: int = 64_000_000

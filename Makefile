@@ -2,6 +2,8 @@
 # make test     set everything up, run the tests
 # make check    format, lint, types, layers, tests with coverage
 # make crash    kill it at every moment and look at what is left (ten minutes at most)
+# make attack   show every hostile article to a real browser (Chromium)
+# make fuzz     look for input that breaks the readers, a minute each
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make lock     resolve the dependencies anew
 #
@@ -12,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test crash check format bench lock clean
+.PHONY: run test crash attack fuzz check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -26,6 +28,14 @@ test: $(READY)
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash
+
+attack: $(READY)
+	FEEDSYNC_ATTACK=1 $(BIN)/python -m pytest tests/hostile
+
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || \
+	  (echo "skipped: atheris cannot be had for this Python; make test fuzzes with hypothesis" && false)
+	$(BIN)/python -m tests.fuzz
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ from lxml import html as lxml_html
 from feedsync.model import Credit, Symbol, unite_symbols
 from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
 from feedsync.parse.elements import BLOCKS, DROPPED, PUBLISHED, UNWRAPPED
-from feedsync.parse.guard import check_depth, cut_charts, open_cdata, too_deep
+from feedsync.parse.guard import check_depth, cut_charts, drop_illegal_references, open_cdata, too_deep
 from feedsync.parse.links import mend_images, unwrap_links
 from feedsync.parse.trim import trim
 from feedsync.text import strip_illegal
@@ -121,7 +121,7 @@ def clean_html(source: str, base: str = "") -> Cleaned:
     if simple := _clean_simple(source):
         return simple
     source = _PAGE_TAG.sub("", source)
-    source = open_cdata(source)
+    source = drop_illegal_references(open_cdata(source))
     check_depth(source)
     source, symbols = cut_charts(source)
     body = _parse(source)

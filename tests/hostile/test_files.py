@@ -167,11 +167,11 @@ def test_a_hundred_gigabytes_are_refused_unread(crowd: Desk) -> None:
     healthy(crowd)
 
 
-def test_thousands_of_empty_files_cost_no_article(crowd: Desk) -> None:
-    for number in range(3000):
+def test_a_thousand_empty_files_cost_no_article(crowd: Desk) -> None:
+    for number in range(1000):
         os.close(os.open(crowd.inbox / f"{number}.md", os.O_CREAT))
     report = crowd.run().sources["articles"]
-    assert (report.new, report.quarantined) == (1, 3000)
+    assert (report.new, report.quarantined) == (1, 1000)
     healthy(crowd)
 
 

@@ -9,11 +9,12 @@ import gc
 import itertools
 import logging
 import os
+import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -96,7 +97,7 @@ def load_all(
         return
     batches = _batched(itertools.chain(first, tasks))
     workers = max(1, (os.cpu_count() or 1) - 1)
-    with ProcessPoolExecutor(workers, get_context("spawn"), relax_collector) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), prepare_worker) as pool:
         waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
         while True:
             for batch in itertools.islice(batches, _AHEAD * workers - len(waiting)):
@@ -185,6 +186,19 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
             hashed,
             refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
         )
+
+
+def prepare_worker() -> None:
+    """What a worker process does first."""
+    relax_collector()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work for ever when the process that gave it some was killed."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def relax_collector() -> None:

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import os
 import re
+import shutil
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -104,12 +105,12 @@ class Tree:
         return sum(1 for _ in self._left())
 
     def _left(self) -> Iterator[str]:
-        for folder, _, files in os.walk(self.root):
-            for name in files:
+        for folder, folders, files in os.walk(self.root):
+            for name in (*files, *folders):  # a link on its way is one or the other, or leads nowhere yet
                 match = _TEMPORARY.fullmatch(name)
                 path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
+                    if match and not _writing(int(match.group(1)), os.lstat(path).st_mtime):
                         yield path
 
     def batch(self) -> Batch:
@@ -158,6 +159,8 @@ class Batch:
             if link.is_symlink() and str(link.readlink()) == target:
                 return False
             self._make_folder(link.parent)
+            if link.is_dir() and not link.is_symlink():
+                shutil.rmtree(link)  # a copy of the tree was made with its links followed
             temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)

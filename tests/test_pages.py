@@ -193,7 +193,9 @@ def test_large_type_is_the_same_bytes_with_another_style_sheet(desk: Desk) -> No
     assert large.startswith(normal)
     assert large != normal
     (root / "large/article").unlink()
-    assert differences(desk) == ["large/article"]
+    (root / "large/category").unlink()
+    shutil.copytree(root / "category", root / "large/category")  # by a tool that follows links
+    assert differences(desk) == ["large/article", "large/category"]
     desk.run()
     assert differences(desk) == []
     (root / "large/article").unlink()

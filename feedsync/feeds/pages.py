@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
     autoescape=True,
+    auto_reload=False,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
 _PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _NEXT_SECOND_NS = 1_000_000_000
 _OUTDATED_BY_S = 2
 """A file may be dated up to a second into the future; see `_outdate`."""
@@ -153,7 +155,11 @@ class Batch:
         return differs
 
     def alias(self, path: str, target: str) -> bool:
-        """Whether a symbolic link to this target, relative to it, is put in place: nobody may see it half made."""
+        """Whether a symbolic link to this target, relative to it, was not there and is now.
+
+        What stands in its place (a copy of the tree made by a tool that follows links) makes room. Where the file
+        system knows no links, there is none.
+        """
         link = self._root / path
         try:
             if link.is_symlink() and str(link.readlink()) == target:
@@ -166,6 +172,8 @@ class Batch:
             temporary.symlink_to(target)
             os.replace(temporary, link)
         except OSError as error:
+            if error.errno in _NO_LINKS:
+                return False
             raise _unusable(link, error) from error
         return True
 

@@ -17,6 +17,7 @@ JSON_TYPE = "application/feed+json"
 ALL = "all"
 OPML = "feeds.opml"
 INDEX = "index.html"
+SEARCH = "search"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
 

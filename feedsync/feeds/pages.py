@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedsync.feeds import names
+from feedsync.feeds.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,41 @@ def draw_article(site: Site, entry: Entry, labels: Mapping[str, str]) -> bytes:
     article = entry.known.article
     categories = [CategoryLine(c.term, labels.get(c.term, c.term), 0) for c in article.categories]
     return _draw("article.html", site, entry=entry, article=article, categories=categories)
+
+
+@dataclass(frozen=True, slots=True)
+class HitLine:
+    """An article as the page of a search lists it: its title and a part of its text, each in pieces (text, hit)."""
+
+    known: Known
+    title: Sequence[tuple[str, bool]]
+    text: Sequence[tuple[str, bool]]
+
+
+def draw_search(
+    site: Site,
+    query: str,
+    hits: Sequence[HitLine],
+    *,
+    feeds: Mapping[str, str],
+    more: bool = False,
+    complete: bool = True,
+    fault: str = "",
+    remedy: str = "",
+) -> bytes:
+    """The form, and what a query found or why it means nothing. `feeds`: the name and URL of each format."""
+    return _draw(
+        "search.html",
+        site,
+        query=query,
+        hits=hits,
+        feeds=feeds,
+        more=more,
+        complete=complete,
+        fault=fault,
+        remedy=remedy,
+        media_types={format.name: format.media_type for format in FORMATS},
+    )
 
 
 def _draw(template: str, site: Site, **values: object) -> bytes:

@@ -3,6 +3,7 @@
 The functions for fetched documents are in `page`, `listing` and `upstream`, and imported from there.
 """
 
+from feedsync.parse.clean import text_of
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
@@ -10,4 +11,14 @@ from feedsync.parse.rewrite import Rewrite, text_url
 from feedsync.parse.said import measure
 from feedsync.parse.unfinished import looks_unfinished
 
-__all__ = ["ListShape", "Rewrite", "key_from_user", "key_of_url", "looks_unfinished", "measure", "parse", "text_url"]
+__all__ = [
+    "ListShape",
+    "Rewrite",
+    "key_from_user",
+    "key_of_url",
+    "looks_unfinished",
+    "measure",
+    "parse",
+    "text_of",
+    "text_url",
+]

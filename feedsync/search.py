@@ -1,0 +1,126 @@
+"""Searching: a query to hits, and hits to a page or a feed of the same query."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, names
+from feedsync.query import QueryError, fold, marked, parse_query, snippet, words_of
+from feedsync.store import CATEGORY, Index, Stopped, stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from feedsync.feeds import Presentation
+    from feedsync.model import Entry
+    from feedsync.query import Expression
+    from feedsync.store import Reader, Store
+
+Order = Literal["newest", "best"]
+
+LIMIT = 50
+"""How many hits a page or feed holds."""
+
+_BEST_OF = 1000
+_TIME_S = 2.0
+_PAGE = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An article that a query means, with its text."""
+
+    entry: Entry
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits; whether there are more; and whether the search came to its end."""
+
+    hits: tuple[Hit, ...]
+    more: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent to whoever asked over HTTP; `extension` names the kind."""
+
+    status: int
+    extension: str
+    body: bytes
+
+
+def find(
+    reader: Reader, expression: Expression, limit: int, order: Order = "newest", stop: Callable[[], bool] = bool
+) -> Found:
+    """Up to so many hits, newest first; or, of the newest thousand, those first that say the words most.
+
+    A search that is told to stop gives what it has.
+    """
+    wanted = limit if order == "newest" else max(limit, _BEST_OF)
+    hits: list[Hit] = []
+    complete = True
+    try:
+        with stoppable(reader.connection, stop):
+            for entry, text in Index(reader.connection).matching(expression, stop):
+                hits.append(Hit(entry, text))
+                if len(hits) > wanted:
+                    break
+    except Stopped:
+        complete = False
+    more = len(hits) > limit
+    if order == "best":
+        words = words_of(expression)
+        hits = sorted(hits[:wanted], key=lambda hit: _weight(hit, words), reverse=True)
+    return Found(tuple(hits[:limit]), more, complete)
+
+
+def _weight(hit: Hit, words: Sequence[str]) -> tuple[int, int]:
+    """How many of the words stand in the title, then how often the text says them."""
+    title, text = fold(hit.entry.known.article.title.text), fold(hit.text)
+    return sum(word in title for word in words), sum(text.count(word) for word in words)
+
+
+def answer(store: Store, presentation: Presentation, query: str, extension: str) -> Answer:
+    """The page (`html`) or the feed (`atom`, `rss`, `json`) of a query, newest first, within two seconds.
+
+    A query that means nothing is answered with a page that says why. Raises StoreError.
+    """
+    site = presentation.site
+    if not query.strip():
+        return Answer(200, _PAGE, draw_search(site, "", (), feeds={}))
+    try:
+        expression = parse_query(query, ZoneInfo(site.timezone))
+    except QueryError as error:
+        return Answer(400, _PAGE, draw_search(site, query, (), feeds={}, fault=error.message, remedy=error.remedy))
+    until = time.monotonic() + _TIME_S
+    with store.reading() as reader:
+        found = find(reader, expression, LIMIT, stop=lambda: time.monotonic() > until)
+        labels = {t.value: names.label(t.value, t.label, presentation.labels) for t in reader.terms(CATEGORY)}
+    if extension == _PAGE:
+        return Answer(200, _PAGE, _page(presentation, query, expression, found))
+    return Answer(200, extension, _feed(presentation, query, extension, found, labels))
+
+
+def _page(presentation: Presentation, query: str, expression: Expression, found: Found) -> bytes:
+    words = words_of(expression)
+    lines = [
+        HitLine(hit.entry.known, marked(hit.entry.known.article.title.text, words), snippet(hit.text, words))
+        for hit in found.hits
+    ]
+    asked = urlencode({"q": query})
+    feeds = {format.name: f"search.{format.extension}?{asked}" for format in FORMATS}
+    return draw_search(presentation.site, query, lines, feeds=feeds, more=found.more, complete=found.complete)
+
+
+def _feed(presentation: Presentation, query: str, extension: str, found: Found, labels: Mapping[str, str]) -> bytes:
+    site = presentation.site
+    feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known for hit in found.hits])
+    chosen = next(format for format in FORMATS if format.extension == extension)
+    return chosen.draw_feed(feed, site, [chosen.draw_entry(hit.entry, site, labels) for hit in found.hits])

@@ -1,6 +1,8 @@
 # make run      set everything up, ingest seeds/, publish, serve on http://127.0.0.1:8080
 # make test     set everything up, run the tests
 # make check    format, lint, types, layers, tests with coverage
+# make readers  five polls of newsboat, rss2email and reader against a running daemon
+# make pages    pages in Chromium: axe-core, screenshots in .cache/pages/shots
 # make crash    kill it at every moment and look at what is left (ten minutes at most)
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
@@ -15,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check format bench lock clean install uninstall systemd
+.PHONY: run test crash check format readers pages bench lock clean install uninstall systemd
 
 # Where `make install` puts things. The interpreter must be one that the service's user can reach.
 PREFIX ?= /opt/feedsync
@@ -24,7 +26,6 @@ SYSCONFDIR ?= /etc
 SYSTEM_PYTHON ?= /usr/bin/python3
 UNITS := feedsync.service feedsync.socket feedsync-resync@.service feedsync-resync@.timer
 ETC := $(DESTDIR)$(SYSCONFDIR)
-.PHONY: run test crash check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -52,6 +53,26 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The readers have needs of their own, so they live apart. sgmllib3k: reader brings a parser that imports it.
+readers: $(READY) .cache/readers/.ready
+	$(BIN)/python -m pytest tests/readers/five_polls.py
+
+.cache/readers/.ready:
+	command -v newsboat || apt-get install -y -qq newsboat
+	$(PYTHON) -m venv .cache/readers
+	.cache/readers/bin/python -m pip install --quiet reader rss2email sgmllib3k
+	touch $@
+
+pages: $(READY) .cache/pages/.ready
+	$(BIN)/python -m pytest tests/pages/in_chromium.py
+
+.cache/pages/.ready: tests/pages/package.json
+	test -x /usr/bin/chromium || apt-get install -y -qq chromium fonts-noto-cjk
+	mkdir -p .cache/pages
+	cp tests/pages/package.json .cache/pages/
+	npm install --prefix .cache/pages --no-audit --no-fund --silent
+	touch $@
 
 bench: $(READY)
 	$(BIN)/python benchmarks/ingest.py
@@ -115,4 +136,4 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 clean:
-	rm -rf $(VENV) var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache var .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -316,12 +316,10 @@ def _complete(errand: Errand) -> None:
         return
     with errand.ingest.reading() as reader:
         lacking = reader.without_text(errand.source_id)
-        wanted = {key for key in errand.ingest.keys.values() if key}
-        named = {url: key for key in wanted for url in reader.locations(errand.name, key)}
-    pages: dict[str, str] = {shown(url): article.key for article in lacking for url in article.urls[:1]}
-    if wanted:
+        completed_before = reader.fetched_documents(errand.source_id) if errand.forced else {}
+    pages = completed_before | {shown(url): article.key for article in lacking for url in article.urls[:1]}
+    if wanted := {key for key in errand.ingest.keys.values() if key}:
         pages = {url: key for url, key in pages.items() if key in wanted}
-    pages |= {url: key for url, key in named.items() if url.startswith(("http://", "https://"))}
     asks = [errand.ask(page, text_url(page, ())) for page in pages if errand.due(page)]
     for answer in errand.answers(asks):
         page = answer.ask.name

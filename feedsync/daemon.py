@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError
+from feedsync.errors import ConfigError, FeedsyncError, ServerError
 from feedsync.outputs import Tree
 from feedsync.passes import Passes
 from feedsync.publish import Publisher
@@ -159,6 +159,11 @@ def _reload(worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -
             log.error("reload refused, the old configuration stays", extra={"fields": {"reason": problem}})
         worker.refused = str(error)
         notify(f"READY=1\nSTATUS=Reload refused: {error.message}")
+        return
+    except ServerError as error:
+        log.error("the old HTTP server goes on", extra={"fields": {"reason": str(error)}})
+        worker.refused = str(error)
+        notify(f"READY=1\nSTATUS=Reloaded, but for the HTTP server: {error.message}")
         return
     worker.refused = None
     log.info("reloaded")

@@ -135,7 +135,7 @@ def _database(config: Config) -> Iterator[Finding]:
                 "some program reads the database without end; stop it",
             )
     for place in (path, path.parent):
-        if not os.access(place, os.W_OK):
+        if _shut(place):
             yield Finding("database", Level.PROBLEM, f"{place} cannot be written", _owner(place))
 
 
@@ -179,7 +179,7 @@ def _tree(config: Config) -> Iterator[Finding]:
     if not tree.root.is_dir():
         raise OutputError(f"{tree.root} is no folder", remedy="move it away, then `feedsync publish`")
     for place in (tree.root, tree.root / "category", tree.root / "article"):
-        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+        if place.exists() and _shut(place):
             yield Finding("tree", Level.PROBLEM, f"{place} cannot be written", _owner(place))
     try:
         store = Store.open_readonly(config.store_url)
@@ -219,23 +219,20 @@ def _space(config: Config) -> Iterator[Finding]:
             continue
         seen.add(device)
         space, free = os.statvfs(folder), shutil.disk_usage(folder).free
-        if space.f_flag & os.ST_RDONLY:
-            yield Finding(
-                "space", Level.PROBLEM, f"{folder} ({name}) is on a read-only file system", "mount it writable"
-            )
-        if free < _MIN_FREE_BYTES:
-            yield Finding("space", Level.WARNING, f"{folder} ({name}) has {free} bytes free", "free disk space")
-        if space.f_files and space.f_favail < _MIN_FREE_INODES:
-            yield Finding("space", Level.WARNING, f"{folder} ({name}) has {space.f_favail} inodes free", "remove files")
-        if (kind := _file_system(folder)) in _NETWORKED and name == "database":
-            yield Finding(
-                "space",
-                Level.WARNING,
-                f"{folder} is on {kind}, a network file system",
-                "SQLite needs a local disk: move the database to one",
-            )
-        else:
-            yield Finding("space", Level.OK, f"{folder} ({name}): {free} bytes free, {kind}")
+        kind, where, well = _file_system(folder), f"{folder} ({name})", True
+        for bad, level, message, remedy in (
+            (space.f_flag & os.ST_RDONLY, Level.PROBLEM, "is on a read-only file system", "mount it writable"),
+            (free < _MIN_FREE_BYTES, Level.WARNING, f"has {free} bytes free", "free disk space"),
+            (space.f_files > 0 and space.f_favail < _MIN_FREE_INODES, Level.WARNING,
+             f"has {space.f_favail} inodes free", "remove files"),
+            (kind in _NETWORKED and name == "database", Level.WARNING,
+             f"is on {kind}, a network file system", "SQLite needs a local disk: move the database to one"),
+        ):  # fmt: skip
+            if bad:
+                well = False
+                yield Finding("space", level, f"{where} {message}", remedy)
+        if well:
+            yield Finding("space", Level.OK, f"{where}: {free} bytes free, {kind}")
 
 
 def _clock(config: Config) -> Iterator[Finding]:
@@ -316,6 +313,11 @@ def _file_system(folder: Path) -> str:
             if fields[2] == wanted:
                 return fields[fields.index("-") + 1]
     return "an unknown file system"
+
+
+def _shut(place: Path) -> bool:
+    """Whether permissions, rather than a read-only file system, keep us from writing."""
+    return not os.access(place, os.W_OK) and not os.statvfs(place).f_flag & os.ST_RDONLY
 
 
 def _owner(place: Path) -> str:

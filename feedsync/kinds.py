@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from feedsync.cron import Cron
 from feedsync.cron import parse as parse_cron
-from feedsync.parse import ListShape, Rewrite
+from feedsync.parse import ListShape, Rewrite, selector_fault
 from feedsync.sources import FeedSource, FetchPolicy, FileSource, ListSource, Source, UrlSource
 
 _Seconds = Annotated[float, Meta(gt=0)]
@@ -138,6 +138,8 @@ class UrlsTable(_Table):
                 del pattern
             except (re.error, IndexError) as error:
                 found.append(f"rewrite[{number}]: {error}")
+        if self.content_selector and (fault := selector_fault(self.content_selector)):
+            found.append(f"content_selector: {fault}")
         return found
 
     def source(self, contact: str) -> Source:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import tempfile
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -114,17 +116,23 @@ def load_all(
         for batch in _batched(first):
             yield here(batch)
         return
+    workers.start()
     batches = _batched(itertools.chain(first, tasks))
-    waiting: deque[tuple[list[Task], Future[bytes]]] = deque()
+    waiting: deque[tuple[list[Task], Future[str]]] = deque()
     while True:
         for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
-            waiting.append((batch, workers.submit(_load_packed, work, batch)))
+            waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
         if not waiting:
             return
-        if not waiting[0][1].done() and (own := next(batches, [])):
+        if not waiting[0][1].done() and (own := next(batches, []) or _taken_back(waiting)):
             yield here(own)  # nothing is ready: this process takes a share, too
         else:
             yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+
+
+def _taken_back(waiting: deque[tuple[list[Task], Future[str]]]) -> list[Task]:
+    """The last batch, when no worker has begun it: at the end, nobody is to wait for the other."""
+    return waiting.pop()[0] if waiting[-1][1].cancel() else []
 
 
 def is_much(source: FileSource) -> bool:
@@ -155,24 +163,34 @@ def load_batch(
 def _result(
     here: Callable[[list[Task]], list[Loaded]],
     batch: list[Task],
-    future: Future[bytes],
+    future: Future[str],
     patience: Patience,
     timeout_s: float,
 ) -> list[Loaded]:
     try:
         patience.tell(f"one of {len(batch)} files from {batch[0].found.location} on")
-        return _unpacked.decode(patience.wait(future, timeout_s))
-    except BrokenExecutor:  # the worker was killed: its share is done here
+        aside = Path(patience.wait(future, timeout_s))
+        packed = aside.read_bytes()
+        aside.unlink()
+    except (BrokenExecutor, OSError):  # the worker was killed, or the disk is full: its share is done here
         return here(batch)
     except SourceError:
         for worker in active_children():
             worker.kill()
         raise
+    return _unpacked.decode(packed)
 
 
-def _load_packed(work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> bytes:
-    """What a worker process runs: its result is packed, for pickling it would cost as much as parsing."""
-    return _packed.encode(work(tasks))
+def _load_aside(folder: str, work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> str:
+    """What a worker process runs: the path of its result.
+
+    The result is packed, for pickling it would cost as much as parsing; and it is left in a file, for in a pipe,
+    which holds little, the worker would wait until we have time to read.
+    """
+    descriptor, path = tempfile.mkstemp(dir=folder)
+    with open(descriptor, "wb") as aside:
+        aside.write(_packed.encode(work(tasks)))
+    return path
 
 
 def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient: bool) -> Loaded:

@@ -43,6 +43,7 @@ def configure(*, verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("feedsync").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a page without text is for us to report
     logging.raiseExceptions = False  # a full disk or a closed stderr must not stop the daemon
 
 

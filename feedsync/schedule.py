@@ -7,6 +7,7 @@ their turns. A job is never run twice at once, and what was missed is made up fo
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -62,6 +63,9 @@ class Schedule:
         self._failed = failed
         self._skipped = skipped
         self._planned: dict[str, Scheduled] = {}
+        self._turns = threading.Lock()
+        self._scanning: set[str] = set()
+        self._again: set[str] = set()
         self._pulse = time.monotonic()
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -117,9 +121,29 @@ class Schedule:
         self.soon(lambda: self._scan(name))
 
     def scan_now(self, name: str) -> None:
-        """Let the next scan of a source, wherever it has its thread, be due now."""
-        if job := self._scheduler.get_job(name):
+        """Let a source be scanned now, in a thread of its own; once more when it is just being scanned."""
+        with self._turns:
+            self._again.add(name)
+            running = name in self._scanning
+        if not running and (job := self._scheduler.get_job(name)):
             job.modify(next_run_time=datetime.now(UTC))
+
+    def _scan_until_done(self, name: str) -> None:
+        """A scan, and another one if that was asked for while it ran."""
+        with self._turns:
+            self._scanning.add(name)
+        try:
+            while True:
+                with self._turns:
+                    self._again.discard(name)
+                self._scan(name)
+                with self._turns:
+                    if name not in self._again:
+                        self._scanning.discard(name)
+                        return
+        finally:
+            with self._turns:
+                self._scanning.discard(name)
 
     def due(self) -> dict[str, datetime]:
         """When each source is scanned next."""
@@ -137,7 +161,7 @@ class Schedule:
         now = datetime.now(UTC)
         trigger = _CronTrigger(source.cron) if source.cron else IntervalTrigger(seconds=source.every_s, timezone=UTC)
         self._scheduler.add_job(
-            self._scan,
+            self._scan_until_done,
             trigger,
             args=[source.name],
             id=source.name,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, names
+from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, line_of, names
 from feedsync.query import QueryError, fold, marked, parse_query, snippet, words_of
 from feedsync.store import CATEGORY, Index, Stopped, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from feedsync.feeds import Presentation
     from feedsync.model import Entry
@@ -27,7 +27,8 @@ LIMIT = 50
 
 _BEST_OF = 1000
 _TIME_S = 2.0
-_PAGE = "html"
+PAGE = "html"
+"""What an answer for people is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,33 +95,24 @@ def answer(store: Store, presentation: Presentation, query: str, extension: str)
     """
     site = presentation.site
     if not query.strip():
-        return Answer(200, _PAGE, draw_search(site, "", (), feeds={}))
+        return Answer(200, PAGE, draw_search(site, ""))
     try:
         expression = parse_query(query, ZoneInfo(site.timezone))
     except QueryError as error:
-        return Answer(400, _PAGE, draw_search(site, query, (), feeds={}, fault=error.message, remedy=error.remedy))
+        return Answer(400, PAGE, draw_search(site, query, fault=str(error)))
     until = time.monotonic() + _TIME_S
     with store.reading() as reader:
         found = find(reader, expression, LIMIT, stop=lambda: time.monotonic() > until)
         labels = {t.value: names.label(t.value, t.label, presentation.labels) for t in reader.terms(CATEGORY)}
-    if extension == _PAGE:
-        return Answer(200, _PAGE, _page(presentation, query, expression, found))
-    return Answer(200, extension, _feed(presentation, query, extension, found, labels))
-
-
-def _page(presentation: Presentation, query: str, expression: Expression, found: Found) -> bytes:
-    words = words_of(expression)
-    lines = [
-        HitLine(hit.entry.known, marked(hit.entry.known.article.title.text, words), snippet(hit.text, words))
-        for hit in found.hits
-    ]
-    asked = urlencode({"q": query})
-    feeds = {format.name: f"search.{format.extension}?{asked}" for format in FORMATS}
-    return draw_search(presentation.site, query, lines, feeds=feeds, more=found.more, complete=found.complete)
-
-
-def _feed(presentation: Presentation, query: str, extension: str, found: Found, labels: Mapping[str, str]) -> bytes:
-    site = presentation.site
     feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known for hit in found.hits])
-    chosen = next(format for format in FORMATS if format.extension == extension)
-    return chosen.draw_feed(feed, site, [chosen.draw_entry(hit.entry, site, labels) for hit in found.hits])
+    for format in FORMATS:
+        if format.extension == extension:
+            entries = [format.draw_entry(hit.entry, site, labels) for hit in found.hits]
+            return Answer(200, extension, format.draw_feed(feed, site, entries))
+    lines = [_line(hit, presentation, words_of(expression)) for hit in found.hits]
+    return Answer(200, PAGE, draw_search(site, query, feed, lines, more=found.more, complete=found.complete))
+
+
+def _line(hit: Hit, presentation: Presentation, words: Sequence[str]) -> HitLine:
+    line = line_of(hit.entry.known, presentation.site, pages=presentation.pages)
+    return HitLine(line, marked(line.title, words), snippet(hit.text, words))

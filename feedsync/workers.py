@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from importlib import import_module
 from multiprocessing import get_context
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from feedsync.collector import relax_collector
+from feedsync.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +23,27 @@ _T = TypeVar("_T")
 class Workers:
     """As many processes as there are processors beside ours, none before they are started.
 
-    Their work is found in `module`, which they import first. Use as a context manager: at its end they are gone.
+    Their work is found in `module`, which they import first. What they have to hand over may be left in `folder`.
+    Use as a context manager: at its end they are gone, and so is the folder.
     """
 
     def __init__(self, module: str) -> None:
         self._module = module
         self.count = max(1, (os.cpu_count() or 1) - 1)
         self._pool: ProcessPoolExecutor | None = None
+        self._folder = ExitStack()
+        self.folder = ""
 
     def start(self) -> None:
-        """Start the processes, unless they are running."""
+        """Start the processes, unless they are running. Raises OutputError when there is no place for the folder."""
         if self._pool is None:
+            try:
+                self.folder = self._folder.enter_context(TemporaryDirectory(prefix="feedsync-"))
+            except OSError as error:
+                raise OutputError(
+                    f"there is no folder for temporary files: {error}",
+                    remedy="set TMPDIR to one that can be written",
+                ) from error
             self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), relax_collector)
             for _ in range(self.count):  # the executor starts a process with the first work for it
                 self._pool.submit(_prepare, self._module)
@@ -52,6 +65,7 @@ class Workers:
     def __exit__(self, *_exc: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        self._folder.close()
 
 
 def _prepare(module: str) -> None:

@@ -70,6 +70,7 @@ class Desk:
         """Others than the folder; where there are any, the folder is one of them only when it stands here."""
         self.store = Store.open(f"sqlite:///{folder}/feedsync.db")
         self.now = START
+        self.source_times: dict[int, datetime] = {}
 
     def put(self, name: str, content: str | bytes) -> Path:
         path = self.inbox / name
@@ -88,10 +89,11 @@ class Desk:
         return run(self.store, publisher, self.sources or [self.source], Request(**request), now=self.now)  # type: ignore[arg-type]
 
     def published(self) -> dict[str, bytes]:
+        """What is published, by path; not its encoded copies, which follow from it."""
         return {
             str(path.relative_to(self.tree.root)): path.read_bytes()
             for path in sorted(self.tree.root.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.suffix not in (".gz", ".br")
         }
 
     def atom(self, name: str = "all.atom") -> str:

@@ -152,6 +152,13 @@ def test_every_fault_of_a_configuration_is_told_with_its_place(shell: Shell) -> 
     told = shell("check-config", code=2).stderr
     assert "site.authority" in told
     assert "server.port" in told
+    shell.configure(
+        CONFIG + '[[sources]]\nname = "p"\nkind = "urls"\nurls = ["http://h.example/a"]\ncontent_selector = "div["\n'
+        "rewrite = [{ match = 'a(b)', to = '\\2' }]\n"
+    )
+    told = shell("check-config", code=2).stderr
+    assert "content_selector: " in told
+    assert "rewrite[0]: invalid group reference" in told
     shell.configure("[site\n")
     assert "is not TOML" in shell("check-config", code=2).stderr
 

@@ -25,11 +25,12 @@ CODE = "202503142600000001"
 class Daemon:
     """A running `feedsync run`, with what it told systemd and its log."""
 
-    def __init__(self, shell: Shell, folder: Path, config: str = CONFIG, **env: str) -> None:
+    def __init__(self, shell: Shell, folder: Path, config: str = CONFIG, source: str = "", **env: str) -> None:
         self.shell = shell
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        config = config.replace('path = "in"\n', f'path = "in"\n{source}')
         shell.configure(config + f"[server]\nport = {self.port}\n")
         self.told: list[str] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

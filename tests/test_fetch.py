@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from feedsync.report import SourceReport
 from feedsync.sources import FeedSource, FetchPolicy, FileSource, ListSource, UrlSource
 from feedsync.store import Fetches
 from tests.conftest import REAL, Desk, needs_real, post, read
+from tests.test_cli import CONFIG, Shell
+from tests.test_daemon import Daemon
 from tests.upstream import Reply, Upstream, as_html, as_json, validated
 
 POLICY = FetchPolicy(
@@ -430,6 +434,9 @@ def test_files_without_a_text_are_completed(desk: Desk, upstream: Upstream) -> N
     asked = len(upstream.asked)
     assert counts(result(desk, "articles")) == (0, 0, 0, 1, 0)
     assert len(upstream.asked) == asked
+    upstream.routes["/news/1350,202503142600000001.html"] = as_html(page("标题", "海湾集团更正了订单总额。" * 12))
+    assert result(desk, "articles", full=True).revised == 1
+    assert len(upstream.asked) == asked + 1
 
 
 def test_the_text_of_another_article_completes_none(desk: Desk, upstream: Upstream) -> None:
@@ -503,3 +510,44 @@ def test_nothing_secret_is_stored_or_published(desk: Desk, upstream: Upstream) -
     assert not [name for name, content in desk.published().items() if b"geheim" in content]
     for path in desk.folder.glob("feedsync.db*"):
         assert b"geheim" not in path.read_bytes()
+
+
+# --- the daemon
+
+
+def test_the_daemon_fetches_and_a_new_line_in_a_list_of_urls_is_fetched_soon(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    lists = Lists(upstream)
+    lists.offer(1)
+    upstream.routes["/a"] = as_html(page("甲公司的消息"))
+    upstream.routes["/slow"] = upstream.hang()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/urls.txt").write_text(f"{upstream.url}/slow\n", encoding="utf-8")
+    sources = f"""
+[[sources]]
+name = "pages"
+kind = "urls"
+path = "urls.txt"
+allow_private = true
+[[sources]]
+name = "list"
+kind = "list"
+url = "{upstream.url}/list"
+records = "nodeList"
+fields = {{ info_code = "infocode" }}
+detail_url = "{upstream.url}/detail?id={{info_code}}"
+allow_private = true
+"""
+    with contextlib.closing(Daemon(Shell(tmp_path / "site"), tmp_path, CONFIG + sources)) as daemon:
+        daemon.hear("READY=1")
+        daemon.until(partial(daemon.has, "第1条消息的标题"))
+        daemon.shell.put("a.md", post())
+        assert daemon.until(partial(daemon.has, "202503142600000001")) < 5, "a slow server keeps no file waiting"
+        with (tmp_path / "site/urls.txt").open("a", encoding="utf-8") as listed:
+            listed.write(f"{upstream.url}/a\n")
+        upstream.released.set()  # the slow one ends
+        daemon.until(partial(daemon.has, "甲公司的消息"), 20)
+        status = daemon.shell.json("status", "--json")
+        assert status["sources"]["list"]["fetching"]["requests"] >= 2
+        assert daemon.stop() == 0

@@ -115,7 +115,7 @@ def test_rss_says_all_the_contract_asks_for() -> None:
     assert item.findtext("pubDate") == "Fri, 14 Mar 2025 02:00:00 GMT"
     assert item.findtext("dc:creator", namespaces=NS) == "甲报"
     assert item.findtext("content:encoded", namespaces=NS) == "<p>正文 &lt;1%。</p>"
-    assert item.find("description") is None
+    assert item.find("description").text is None
     assert [c.text for c in item.iter("category")] == ["东财，滚动", "东财滚动新闻"]
 
 

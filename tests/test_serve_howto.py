@@ -157,3 +157,11 @@ def test_a_tree_that_is_gone_is_no_404(both: tuple[Web, Nginx]) -> None:
         assert {server.ask("/unknown.atom").status for server in both} == {503}
     finally:
         os.rename(aside, ours.root)
+
+
+def test_large_type_is_the_same_pages(both: tuple[Web, Nginx]) -> None:
+    for server in both:
+        pages = [server.ask(path) for path in ("/index.html", "/large/index.html")]
+        assert pages[0].status == pages[1].status == 200
+        assert pages[0].body == pages[1].body
+        assert server.ask("/large/all.atom").status == 404

@@ -542,4 +542,6 @@ def test_another_label_redraws_every_page_however_many_there_are(desk: Desk, mon
         desk.put(f"{code}.md", post(code, f"新{number}", category="x", tag="甲报新闻"))
     desk.run()
     check(desk)
-    assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for p, c in desk.published().items() if p.startswith("article"))
+    pages = {p: c for p, c in desk.published().items() if p.startswith("article") and p.endswith(".html")}
+    assert len(pages) == 21
+    assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for c in pages.values())

@@ -27,6 +27,7 @@ from feedsync.server import HttpServer, listen
 from feedsync.web import Options
 from feedsync.web.conditions import codings, seconds
 from feedsync.web.files import Files, Gone
+from feedsync.web.message import File
 from feedsync.web.protocol import MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES
 
 FEED = "<feed>文章</feed>\n".encode() * 4000
@@ -481,12 +482,21 @@ def test_memory_is_bounded_whatever_the_tree(tmp_path: Path) -> None:
         (tmp_path / f"{number}.atom").write_bytes(bytes([number]) * 100_000)
     (tmp_path / "all.atom").write_bytes(b"")
     files = Files(str(tmp_path), 1_000_000)
+    before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         for number in range(60):
             found = files.find(f"{number}.atom", ("gzip",))
             assert found
-            assert found.whole.body == bytes([number]) * 100_000
+            body = found.whole.body
+            assert isinstance(body, File)
+            assert os.pread(body.descriptor, 100_000, 0) == bytes([number]) * 100_000
+            del body, found
             assert files.held_bytes <= 1_000_000
+            assert len(os.listdir("/proc/self/fd")) <= before + 1_000_000 // 64_000
+    for number in range(1000):
+        (tmp_path / f"{number}.html").write_bytes(b"%d" % number * 2000)
+        assert files.find(f"{number}.html", ())
+        assert files.held_bytes <= 1_000_000
     for number in range(5000):
         assert files.find(f"none{number}.atom", ()) is None
     assert files.held_bytes <= 1_000_000
@@ -495,8 +505,8 @@ def test_memory_is_bounded_whatever_the_tree(tmp_path: Path) -> None:
         files.find("none.atom", ())
 
 
-def test_a_file_larger_than_memory_comes_from_the_disk(tmp_path: Path) -> None:
-    with serving(tmp_path, cache_bytes=1_000_000) as web:
+def test_a_large_file_comes_whole_from_the_disk(tmp_path: Path) -> None:
+    with serving(tmp_path) as web:
         web.publish(**{"large.png": LARGE, "all.atom": FEED})
         answer = web.ask("/large.png")
         assert answer.body == LARGE
@@ -519,6 +529,8 @@ def test_a_file_larger_than_memory_comes_from_the_disk(tmp_path: Path) -> None:
 def test_slow_clients_are_given_up_and_harm_nobody(tmp_path: Path) -> None:
     with serving(tmp_path, header_timeout_s=0.6, idle_timeout_s=0.6, write_timeout_s=0.6, max_connections=300) as web:
         web.publish(**{"large.png": LARGE})
+        for path in ("/large.png", "/all.atom"):
+            web.ask(path, "HEAD")  # from now on it is open
         before = web.files_open()
         with contextlib.ExitStack() as stack:
             silent = [stack.enter_context(web.connect()) for _ in range(50)]
@@ -548,8 +560,9 @@ def test_slow_clients_are_given_up_and_harm_nobody(tmp_path: Path) -> None:
 
 
 def test_a_slow_reader_is_given_up(tmp_path: Path) -> None:
-    with serving(tmp_path, write_timeout_s=0.3, cache_bytes=100_000_000) as web:
+    with serving(tmp_path, write_timeout_s=0.3) as web:
         web.publish(**{"huge.png": LARGE})
+        web.ask("/huge.png", "HEAD")
         before, memory = web.files_open(), web.memory_bytes()
         clients = [web.connect() for _ in range(30)]
         for client in clients:
@@ -557,8 +570,7 @@ def test_a_slow_reader_is_given_up(tmp_path: Path) -> None:
             client.sendall(b"GET /huge.png HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
         until(lambda: web.files_open() >= before + 30)
         assert web.ask("/all.rss").status == 200
-        # One copy for all of them, and a slice for each.
-        assert web.memory_bytes() - memory < len(LARGE) + 30 * 400_000
+        assert web.memory_bytes() - memory < 30 * 100_000
         for client in clients:
             client.close()
         until(lambda: web.files_open() <= before)
@@ -597,6 +609,8 @@ def test_when_all_are_being_answered_one_more_is_told_503(tmp_path: Path) -> Non
 def test_clients_that_vanish_leave_nothing_behind(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with serving(tmp_path) as web:
         web.publish(**{"large.png": LARGE})
+        for path in ("/large.png", "/all.atom"):
+            web.ask(path, "HEAD")  # from now on it is open
         before = web.files_open()
         for number in range(100):
             client = web.connect()

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import tempfile
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
 
 from feedsync import load
+from feedsync.errors import OutputError
 from feedsync.load import Task, is_much, load_all
 from feedsync.patience import Patience
 from feedsync.sources import FileSource, scan
@@ -46,11 +48,30 @@ def test_a_killed_worker_costs_nothing_but_time(source: FileSource) -> None:
             workers.submit(os.getpid).result()
 
 
-def test_workers_are_gone_afterwards() -> None:
+def test_a_full_disk_costs_nothing_but_time(source: FileSource) -> None:
+    with Workers("feedsync.load") as workers:
+        workers.start()
+        Path(workers.folder).rmdir()
+        assert len(keys(source, workers)) == 30
+        Path(workers.folder).mkdir()
+
+
+def test_workers_and_their_folder_are_gone_afterwards(source: FileSource) -> None:
     with Workers("feedsync.load") as workers:
         pid = workers.submit(os.getpid).result()
+        folder = Path(workers.folder)
+        assert folder.is_dir()
+        keys(source, workers)
+        assert not list(folder.iterdir())
+    assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_no_place_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with Workers("feedsync.load") as workers, pytest.raises(OutputError, match="TMPDIR"):
+        workers.start()
 
 
 def test_workers_are_worth_it_from_a_number_of_files_on(source: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from feedsync import __version__
 from feedsync.cli.care import backup_command, doctor_command, restore_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
-from feedsync.cli.streams import abandon_output, fill_standard_streams, flushed, remedy_of, say
+from feedsync.cli.search import index_command, search_command
+from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
 from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
@@ -48,6 +49,8 @@ for _command in (
     status_command,
     quarantine_command,
     show_command,
+    search_command,
+    index_command,
     check_config_command,
     doctor_command,
     backup_command,
@@ -84,8 +87,11 @@ def _main() -> int:
         say(f"feedsync: {error}")
         return error.exit_code
     except BrokenPipeError:
-        abandon_output()
+        abandon(1)
         return 0
+    except UnicodeEncodeError as error:
+        say(f"feedsync: this locale cannot name {error.object!a} (set LC_ALL=C.UTF-8, or PYTHONUTF8=1)")
+        return 2
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
         say(f"feedsync: the system refused{place}: {error.strerror or error} ({remedy_of(error)})")

@@ -29,6 +29,9 @@ def fill_standard_streams() -> None:
     while descriptor <= 2:
         descriptor = os.dup(descriptor)
     os.close(descriptor)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -43,20 +46,23 @@ def say(text: str) -> None:
 def flushed() -> bool:
     """Whether all results were taken; when they were not, the interpreter is not to stumble over them at its end."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        abandon(2)
+    try:
+        sys.stdout.flush()
     except OSError as error:
-        abandon_output()
+        abandon(1)
         if error.errno != errno.EPIPE:
             say(f"feedsync: the result cannot be written: {error.strerror} ({remedy_of(error)})")
             return False
     return True
 
 
-def abandon_output() -> None:
-    """Send what is left for a reader who has gone nowhere."""
+def abandon(stream: int) -> None:
+    """Send nowhere what is left for a reader who has gone, or a disk that is full."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, 1)
+    os.dup2(descriptor, stream)
     os.close(descriptor)
 
 

@@ -3,26 +3,50 @@
 from feedsync.feeds.feed import Feed, feed_of_all, feed_of_category, feed_of_search
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
-from feedsync.feeds.pages import CategoryLine, HitLine, draw_article, draw_category, draw_index, draw_search
+from feedsync.feeds.pages import (
+    CategoryLine,
+    HitLine,
+    Line,
+    Step,
+    Stretch,
+    Version,
+    draw_archive,
+    draw_article,
+    draw_category,
+    draw_error,
+    draw_index,
+    draw_search,
+    line_of,
+)
 from feedsync.feeds.presentation import Presentation
+from feedsync.feeds.style import SHEETS, STYLE
 from feedsync.feeds.window import Window, select
 
 __all__ = [
     "FORMATS",
+    "SHEETS",
+    "STYLE",
     "CategoryLine",
     "Feed",
     "Format",
     "HitLine",
+    "Line",
     "Presentation",
+    "Step",
+    "Stretch",
+    "Version",
     "Window",
+    "draw_archive",
     "draw_article",
     "draw_category",
     "draw_entry",
+    "draw_error",
     "draw_index",
     "draw_opml",
     "draw_search",
     "feed_of_all",
     "feed_of_category",
     "feed_of_search",
+    "line_of",
     "select",
 ]

@@ -20,6 +20,18 @@ INDEX = "index.html"
 SEARCH = "search"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
+ASSETS_FOLDER = "assets"
+LARGE = "large"
+"""The folder under which every page stands once more, in large type."""
+
+LARGE_ALIASES = {
+    f"{LARGE}/{INDEX}": f"../{INDEX}",
+    f"{LARGE}/{ARTICLE_FOLDER}": f"../{ARTICLE_FOLDER}",
+    f"{LARGE}/{CATEGORY_FOLDER}": f"../{CATEGORY_FOLDER}",
+}
+"""What makes it so: symbolic links and where they lead. The pages below are the same bytes."""
+
+ERRORS = (404, 405)
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
 _MAX_PLAIN = 200
@@ -59,6 +71,15 @@ def category_stem(value: str) -> str:
 
 def category_path(value: str, extension: str) -> str:
     return f"{category_stem(value)}.{extension}"
+
+
+def archive_path(value: str, year: int, number: int) -> str:
+    """A page of older articles: the `number`th of a year, from 1, counted from the oldest."""
+    return f"{category_stem(value)}/{year:04d}-{number}.html"
+
+
+def error_path(status: int) -> str:
+    return f"{status}.html"
 
 
 def url(site: Site, path: str) -> str:

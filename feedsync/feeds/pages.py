@@ -1,20 +1,31 @@
-"""Pages for people: the index, one per category, one per article."""
+"""Pages for people: the index, categories and their archive, articles, and what to show for what is not there.
+
+Links inside the site are relative, so the same bytes serve under `/` and, with another style sheet, under
+`/large/`, and whoever reads there stays there (docs/decisions/0008-large-text.md). Error pages may stand at any
+depth: theirs are absolute.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedsync.feeds import names
+from feedsync.feeds.feed import content_of, feed_of_all, feed_of_category, outlet_of, title_of
 from feedsync.feeds.formats import FORMATS
+from feedsync.feeds.style import STYLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from feedsync.feeds.feed import Feed
     from feedsync.model import Entry, Known, Site
 
 _TEMPLATES = Environment(
@@ -25,78 +36,231 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_TEMPLATES.globals["formats"] = FORMATS
+_TEMPLATES.globals["style"] = STYLE
+_WEEKDAYS = "一二三四五六日"
+_HEADING = re.compile(r"<(/?)h([1-6])>")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An article as lists show it. `path` is below the root, or absolute; "" when it has no page anywhere."""
+
+    path: str
+    title: str
+    outlet: str
+    at: datetime
+    exact: bool
+
+    @property
+    def local(self) -> bool:
+        return self.path.startswith(names.ARTICLE_FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryLine:
-    """A category as the index lists it."""
+    """A category as pages show it."""
 
     value: str
     label: str
-    articles: int
+    articles: int = 0
+    newest: tuple[Line, ...] = ()
 
     @property
-    def slug(self) -> str:
-        return names.slug(self.value)
+    def stem(self) -> str:
+        """Its path without the extension that names a format."""
+        return names.category_stem(self.value)
 
 
-def draw_index(site: Site, categories: Sequence[CategoryLine]) -> bytes:
-    """All feeds, for people, with autodiscovery."""
-    return _draw("index.html", site, categories=categories, atom=names.url(site, f"{names.ALL}.atom"))
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From an article to its neighbours in a category."""
+
+    category: CategoryLine
+    newer: Line | None
+    older: Line | None
 
 
-def draw_category(site: Site, category: CategoryLine, newest: Sequence[Known]) -> bytes:
-    """The newest articles of a category, and its feed."""
-    atom = names.url(site, names.category_path(category.value, "atom"))
-    return _draw("category.html", site, category=category, newest=newest, atom=atom)
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A meaning an article had, and since when."""
+
+    at: datetime
+    title: str
 
 
-def draw_article(site: Site, entry: Entry, labels: Mapping[str, str]) -> bytes:
-    """One article; the address of this page is permanent."""
-    article = entry.known.article
-    categories = [CategoryLine(c.term, labels.get(c.term, c.term), 0) for c in article.categories]
-    return _draw("article.html", site, entry=entry, article=article, categories=categories)
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A page of the archive of a category: the `number`th of a year, counted from the oldest."""
+
+    year: int
+    number: int
+    lines: tuple[Line, ...]
+    newer: str
+    older: str
 
 
 @dataclass(frozen=True, slots=True)
 class HitLine:
-    """An article as the page of a search lists it: its title and a part of its text, each in pieces (text, hit)."""
+    """An article that was found: its title and a part of its text, each in pieces (text, whether it is a hit)."""
 
-    known: Known
+    line: Line
     title: Sequence[tuple[str, bool]]
     text: Sequence[tuple[str, bool]]
+
+
+def line_of(known: Known, site: Site, *, pages: bool) -> Line:
+    """An article in a list. Without pages of our own it leads to where it came from."""
+    article = known.article
+    path = names.article_path(article.key) if pages else next(iter(article.urls), "")
+    outlet = outlet_of(article, site) if article.credit else ""
+    return Line(path, title_of(article), outlet, known.published, article.published.exact)
+
+
+def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line]) -> bytes:
+    """All categories with their newest titles, and how to subscribe."""
+    return _draw("index.html", site, names.INDEX, feed=feed_of_all(site, ()), categories=categories, newest=newest)
+
+
+def draw_category(
+    site: Site, category: CategoryLine, older: str, years: Sequence[tuple[int, str]], *, pages: bool = True
+) -> bytes:
+    """The newest articles of a category, its feeds, and the way to the older ones."""
+    return _draw(
+        "category.html",
+        site,
+        names.category_path(category.value, "html"),
+        category=category,
+        feed=feed_of_category(site, category.value, category.label, ()),
+        older=older,
+        years=years,
+        archived=pages,
+    )
+
+
+def draw_archive(site: Site, category: CategoryLine, stretch: Stretch) -> bytes:
+    """A page of older articles."""
+    return _draw(
+        "archive.html",
+        site,
+        names.archive_path(category.value, stretch.year, stretch.number),
+        category=category,
+        feed=feed_of_category(site, category.value, category.label, ()),
+        stretch=stretch,
+    )
+
+
+def draw_article(
+    site: Site,
+    entry: Entry,
+    labels: Mapping[str, str],
+    steps: Sequence[Step] = (),
+    versions: Sequence[Version] = (),
+) -> bytes:
+    """One article; the address of this page is permanent. `versions` are its former meanings, oldest first."""
+    known, article = entry.known, entry.known.article
+    return _draw(
+        "article.html",
+        site,
+        names.article_path(article.key),
+        line=line_of(known, site, pages=True),
+        known=known,
+        article=article,
+        text=_for_pages(content_of(entry)),
+        categories=[CategoryLine(c.term, labels.get(c.term, c.term)) for c in article.categories],
+        steps=steps,
+        versions=versions,
+    )
+
+
+def draw_error(site: Site, status: int) -> bytes:
+    """What a server shows for a path that is not there (404) or a method it does not know (405)."""
+    root = names.url(site, "")
+    return _draw("error.html", site, f"{status}.html", root=root, status=status, feed=feed_of_all(site, ()))
 
 
 def draw_search(
     site: Site,
     query: str,
-    hits: Sequence[HitLine],
+    feed: Feed | None = None,
+    hits: Sequence[HitLine] = (),
     *,
-    feeds: Mapping[str, str],
     more: bool = False,
     complete: bool = True,
     fault: str = "",
-    remedy: str = "",
 ) -> bytes:
-    """The form, and what a query found or why it means nothing. `feeds`: the name and URL of each format."""
+    """The form, and what a query found, or why it means nothing. `feed` is that of the query."""
     return _draw(
         "search.html",
         site,
+        names.SEARCH,
         query=query,
+        feed=feed,
         hits=hits,
-        feeds=feeds,
         more=more,
         complete=complete,
         fault=fault,
-        remedy=remedy,
-        media_types={format.name: format.media_type for format in FORMATS},
     )
 
 
-def _draw(template: str, site: Site, **values: object) -> bytes:
+def _for_pages(html: str) -> str:
+    """Images load when they come into view and tell nobody where, wide tables scroll by keyboard too, headings
+    follow the title without a gap.
+
+    What is put in has no quotes, so it means nothing where the pattern stands inside an attribute.
+    """
+    html = html.replace("<img ", "<img loading=lazy decoding=async referrerpolicy=no-referrer ")
+    if "<table>" in html:
+        html = html.replace("<table>", "<div class=wide role=group aria-label=表格 tabindex=0><table>")
+        html = html.replace("</table>", "</table></div>")
+    return _graded(html) if _HEADING.search(html) else html
+
+
+def _graded(html: str) -> str:
+    """Headings below that of the page, none more than one level below the one before."""
+    ranks = {level: rank for rank, level in enumerate(sorted({level for _, level in _HEADING.findall(html)}), 2)}
+    current = 1
+
+    def grade(match: re.Match[str]) -> str:
+        nonlocal current
+        closing, level = match.groups()
+        if not closing:
+            current = min(ranks[level], current + 1)
+        return f"<{closing}h{max(2, current)}>"
+
+    return _HEADING.sub(grade, html)
+
+
+def _draw(template: str, site: Site, path: str, *, root: str | None = None, **values: object) -> bytes:
     zone = ZoneInfo(site.timezone)
 
-    def local(moment: datetime) -> str:
-        return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+    def days(lines: Iterable[Line]) -> list[tuple[str, str, list[Line]]]:
+        grouped = groupby(lines, key=lambda line: line.at.astimezone(zone).date())
+        return [(day.isoformat(), _day(day, weekday=True), list(those)) for day, those in grouped]
 
-    return _TEMPLATES.get_template(template).render(site=site, local=local, **values).encode("utf-8", "replace")
+    page = _TEMPLATES.get_template(template).render(
+        site=site,
+        path=path,
+        url=names.url(site, "" if path == names.INDEX else path),
+        root="../" * path.count("/") if root is None else root,
+        home=urlsplit(names.url(site, "")).path,
+        days=days,
+        stamp=lambda at, exact=True: _stamp(at.astimezone(zone), exact),
+        told=lambda at, exact=True: _told(at.astimezone(zone), exact),
+        clock=lambda at: at.astimezone(zone).strftime("%H:%M"),
+        **values,
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _stamp(local: datetime, exact: bool) -> str:
+    """For machines: the second, or the day when no more is known."""
+    return local.isoformat(timespec="seconds") if exact else local.date().isoformat()
+
+
+def _told(local: datetime, exact: bool) -> str:
+    return f"{_day(local)} {local:%H:%M}" if exact else _day(local)
+
+
+def _day(day: datetime, *, weekday: bool = False) -> str:
+    return f"{day.year}年{day.month}月{day.day}日" + (f" 星期{_WEEKDAYS[day.weekday()]}" if weekday else "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from feedsync import __version__
+from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
 
 if TYPE_CHECKING:
@@ -26,4 +27,4 @@ class Presentation:
     @property
     def fingerprint(self) -> str:
         """Changes when anything but the articles changes what is published."""
-        return f"{__version__} " + msgspec.json.encode(self, order="sorted").decode()
+        return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()

@@ -41,7 +41,8 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
         f"<pubDate>{_rfc822(known.published)}</pubDate>"
         f"<atom:updated>{rfc3339(known.updated)}</atom:updated>"
         f"<dc:creator>{escape(outlet_of(article, site))}</dc:creator>{categories}"
-        f"<content:encoded>{escape(content_of(entry))}</content:encoded></item>"
+        # An empty description: validators want one before the content; with words in it, some show those alone.
+        f"<description/><content:encoded>{escape(content_of(entry))}</content:encoded></item>"
     ).encode()
 
 

@@ -51,6 +51,23 @@ class Tree:
             raise _unusable(self.root / folder, error) from error
         return {name for name in present if not (name.endswith(SUFFIXES) and name[:-3] in present)}
 
+    def folders(self, folder: str) -> set[str]:
+        """The names of the folders in a folder of the tree."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise _unusable(self.root / folder, error) from error
+
+    def has_alias(self, path: str, target: str) -> bool:
+        """Whether there is a symbolic link at a path that leads to this target, relative to it."""
+        try:
+            return str((self.root / path).readlink()) == target
+        except OSError:
+            return False
+
     def read(self, path: str) -> bytes | None:
         """The bytes of a published file, None when there is none."""
         try:
@@ -133,6 +150,21 @@ class Batch:
         except OSError as error:
             raise _unusable(target, error) from error
         return differs
+
+    def alias(self, path: str, target: str) -> bool:
+        """Whether a symbolic link to this target, relative to it, is put in place: nobody may see it half made."""
+        link = self._root / path
+        try:
+            if link.is_symlink() and str(link.readlink()) == target:
+                return False
+            self._make_folder(link.parent)
+            temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            os.replace(temporary, link)
+        except OSError as error:
+            raise _unusable(link, error) from error
+        return True
 
     def remove(self, path: str) -> bool:
         """Whether the file was there, and so is gone at the end."""

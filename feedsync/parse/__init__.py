@@ -7,6 +7,7 @@ from feedsync.parse.clean import text_of
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
+from feedsync.parse.maintext import selector_fault
 from feedsync.parse.rewrite import Rewrite, text_url
 from feedsync.parse.said import measure
 from feedsync.parse.unfinished import looks_unfinished
@@ -19,6 +20,7 @@ __all__ = [
     "looks_unfinished",
     "measure",
     "parse",
+    "selector_fault",
     "text_of",
     "text_url",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _PRESCAN = 1024
-"""Bytes in which HTML looks for its own charset."""
+"""Bytes in which HTML looks for its own charset; of a header, more than anybody needs."""
 
 _HEADER = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]{1,40})", re.IGNORECASE)
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
@@ -92,7 +92,7 @@ def _decode(content: bytes, media_type: str) -> str:
 def _declared(content: bytes, media_type: str) -> Iterator[str]:
     """The codecs named by the header, the XML declaration and the meta element, in this order."""
     start = content[:_PRESCAN]
-    if match := _HEADER.search(media_type):
+    if match := _HEADER.search(media_type[:_PRESCAN]):
         yield from _codec(match.group(1))
     if xml := _XML.match(start):
         yield from _codec(xml.group(1).decode("latin-1"))

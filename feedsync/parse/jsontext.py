@@ -76,7 +76,8 @@ def text_at(value: object, path: str) -> str:
 def as_text(value: object) -> str:
     """A string as it is, a number as written; "" for anything else (null, true, an array, an object)."""
     if isinstance(value, str):
-        return "" if value.strip() in _NULLS else value
+        # An escape can name what no text may hold.
+        return "" if value.strip() in _NULLS else strip_illegal(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
@@ -98,6 +99,22 @@ def complaint(value: object) -> str:
     return ""
 
 
+def failure(value: object) -> str:
+    """What went wrong, when an object says by its status that something did; "" otherwise.
+
+    Zero, one and two hundred are success with one server or another; negative numbers and those of HTTP errors are
+    failure with all.
+    """
+    if not isinstance(value, dict):
+        return ""
+    for name in ("code", "status", "errno", "errcode", "error_code", "ret"):
+        number = text_at(value, name)
+        if _FAILURE.fullmatch(number):
+            return complaint(value) or f"{name} {number}"
+    return complaint(value) or "no success" if value.get("success") is False else ""
+
+
+_FAILURE = re.compile(r"-[1-9][0-9]{0,5}|[45][0-9]{2}")
 _NULLS = frozenset({"null", "undefined", "None", "NULL", "(null)"})
 
 

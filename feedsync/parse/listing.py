@@ -194,12 +194,14 @@ def _unite(known: Record, later: Record, first: int) -> Record:
 
 
 def _body(detail: object, path: str) -> str:
-    for name in dict.fromkeys((path, *BODY_FIELDS)):
-        if (body := jsontext.text_at(detail, name)).strip():
-            return body
-    if said := jsontext.complaint(detail):
-        raise Refused("not-an-article", f"the server answered with an error: {said}", remedy="ask again later")
-    raise Refused("no-text", f"the detail has no text at `{path}`", remedy="check `body`, or ask again later")
+    failed = jsontext.failure(detail)
+    texts = (jsontext.text_at(detail, name) for name in dict.fromkeys((path, *BODY_FIELDS)))
+    body = next((text for text in texts if text.strip()), "")
+    if failed or not body:
+        if words := failed or jsontext.complaint(detail):
+            raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
+        raise Refused("no-text", f"the detail has no text at `{path}`", remedy="check `body`, or ask again later")
+    return body
 
 
 def _check_same(record: Record, detail: object, path: str) -> None:

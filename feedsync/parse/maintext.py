@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -13,7 +14,8 @@ from feedsync.errors import Refused
 from feedsync.parse.clean import text_of
 from feedsync.parse.elements import BLOCKS
 from feedsync.parse.guard import check_depth
-from feedsync.text import normalise
+from feedsync.parse.plain import date_of_line
+from feedsync.text import normalise, one_line
 
 if TYPE_CHECKING:
     from configparser import ConfigParser
@@ -34,6 +36,10 @@ _LAYOUT = frozenset({"div", "section", "article", "main", "td", "body"})
 _H1 = re.compile(r"<h1>[^<]{0,300}</h1>")
 _MIN_LINE = 4
 _MAX_LINE = 60
+_MAX_HEAD, _MAX_FOOT = 500, 40
+_FOOT = re.compile(
+    r"分享到|分享至|扫一扫|责任?编辑|版权所有|备案|[上下]一[篇条]|打印本|关闭窗口|相关阅读|点击查看|违法和不良"
+)
 _MAX_BESIDES = 0.5
 
 _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
@@ -56,9 +62,12 @@ def split_scripts(text: str) -> tuple[str, list[str]]:
             position = end + 3 if end >= 0 else len(text)
             continue
         parts.append(text[position : start.start()])
+        close = text.find(">", start.end())
+        if close > 0 and text[close - 1] == "/":  # XHTML
+            position = close + 1
+            continue
         name = start.group(1).lower()
         end_match = None if name in endless else _RAW_END[name].search(text, start.end())
-        close = text.find(">", start.end())
         if end_match is None or close < 0:
             # A script that never ends hides the rest of the page, in browsers too.
             position = len(text) if name in ("script", "style") else start.end()
@@ -125,13 +134,36 @@ def find(page: HtmlElement, source: str, title: str) -> str:
     """
     found = _extract(source)
     lines = {line for part in text_of(found).split("\n") if len(line := normalise(part)) >= _MIN_LINE}
-    lines.discard(normalise(title))
     blocks = _blocks(page, lines)
-    told = [block for block in blocks if not _of_links(*block)]
+    told = [block for block in blocks if not _of_links(*block) and not _is_around(*block, title)]
     if blocks and not told:
         return ""  # an index
     container = _container(told) if told else None
-    return _H1.sub("", found) if container is None else _inner(container)
+    if container is None:
+        return _H1.sub("", found)
+    _behead(container, told[0][0], title)
+    return _inner(container)
+
+
+def _is_head(element: HtmlElement, title: str) -> bool:
+    """Whether it shows what stands above a text: the title, or the line with the time."""
+    text = element.text_content()
+    if len(text) > _MAX_HEAD:
+        return False
+    return normalise(text) == normalise(title) or bool(date_of_line(one_line(text)))
+
+
+def _is_around(element: HtmlElement, text: str, title: str) -> bool:
+    return _is_head(element, title) or (len(text) <= _MAX_FOOT and _FOOT.search(text) is not None)
+
+
+def _behead(container: HtmlElement, first: HtmlElement, title: str) -> None:
+    """Drop the title and the line with the time from above the first block of the text."""
+    for element in list(container.iter(*_LEAVES, "h1", "time", "span", "em", "i")):
+        if element is first:
+            return
+        if element is not container and first not in element.iterdescendants() and _is_head(element, title):
+            element.drop_tree()
 
 
 def _blocks(page: HtmlElement, lines: set[str]) -> list[tuple[HtmlElement, str]]:
@@ -181,10 +213,11 @@ def _shared(blocks: list[HtmlElement]) -> HtmlElement:
 
 def _inner(element: HtmlElement) -> str:
     """The HTML of an element; of one that only lays out, what it holds."""
-    html: str = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
     if element.tag not in _LAYOUT:
+        html: str = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
         return html
-    inner = html[html.index(">") + 1 : html.rindex("<")]
+    children = (etree.tostring(child, encoding="unicode", method="html") for child in element)
+    inner = escape(element.text or "", quote=False) + "".join(children)
     return inner if any(child.tag in BLOCKS for child in element.iterdescendants()) else f"<p>{inner}</p>"
 
 

@@ -42,10 +42,9 @@ _MAX_TITLE = 500
 _MAX_TIME_LINE = 200
 _TIME_PLACES = re.compile(r"time|date|pub|info|source|meta|from|author|byline|subtitle", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:文章|新闻|稿件)?来源\s*[:：]\s*([^\s|｜/，,；;（(）)\[\]【】]{1,30})")
-_SITE_TAIL = re.compile(
-    r"(.{5,}?)\s*(?:(?:[_|｜]|\s[-–—·]\s)[^_|｜]{1,40}|[-–—]{1,2}[^-–—\s]{0,10}(?:网|报|社|频道|财经|新闻|资讯|在线|快讯))",
-    re.DOTALL,
-)
+_TAIL = re.compile(r"(.{5,}?)(\s*[_|｜]\s*|\s+[-–—·]+\s+|[-–—]+)([^_|｜–—-]{1,40})")
+_SITE = re.compile(r"\S{0,20}(?:网|报|社|频道|财经|新闻|资讯|在线|快讯|证券|中心|首页)")
+_LATIN = re.compile(r"[A-Za-z0-9. ]{2,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +211,11 @@ def _without_site(title: str, publisher: str, *, guess: bool = False) -> str:
     for mark in ("_", "|", "｜", " - ", "-", " – ", " — ", "——"):
         if publisher and title.endswith(mark + publisher):
             return title.removesuffix(mark + publisher).strip()
-    while guess and (match := _SITE_TAIL.fullmatch(title)):
-        title = match.group(1).strip()
+    while guess and (match := _TAIL.fullmatch(title)):
+        before, mark, tail = match.groups()
+        if not _SITE.fullmatch(tail) and not (mark not in ("-", "–", "—") and _LATIN.fullmatch(tail)):
+            break
+        title = before
     return title
 
 

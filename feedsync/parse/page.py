@@ -39,9 +39,7 @@ MIN_WORDS = 10
 _LINK = re.compile(r"<a\b[^<>]{0,2000}>[^<]{0,2000}</a>", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"[^;]*\b(?:json|javascript|ecmascript)\b", re.IGNORECASE)
 _HTML_TYPE = re.compile(r"\s*(?:text/html|application/xhtml\+xml)", re.IGNORECASE)
-_OTHER_TYPE = re.compile(
-    r"\s*(?:image|audio|video|font)/|\s*application/(?:pdf|zip|octet-stream|msword|vnd)", re.IGNORECASE
-)
+_OTHER_TYPE = re.compile(r"\s*(?:image|audio|video|font)/|\s*application/(?:pdf|zip|msword|vnd)", re.IGNORECASE)
 _FEED = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:rss|feed|rdf:RDF)\b", re.DOTALL)
 _JSON_START = re.compile(
     r"\s*(?:[\[{]\s*[\"{\[\]}]|(?:(?:var|let|const)\s+)?[A-Za-z_$][\w$.]{0,100}\s*[(=]\s*[\[{]\s*[\"{\[])", re.ASCII
@@ -90,9 +88,9 @@ def parse_page(response: Response, zone: tzinfo, content_selector: str = "") -> 
 
 def _said_in_json(root: object, zone: tzinfo) -> Said:
     found = next(_holders(root, 0), None)
+    if words := jsontext.failure(root) or jsontext.failure(found) or ("" if found else jsontext.complaint(root)):
+        raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
     if found is None:
-        if words := jsontext.complaint(root):
-            raise Refused("not-an-article", f"the server answered with an error: {words}", remedy="ask again later")
         raise Refused("no-text", "the JSON has no `text` and no `content`", remedy="check the URL")
     given = {str(name).lower(): jsontext.texts_of(value) for name, value in found.items()}
     body = next(text for name in BODY_FIELDS if (text := jsontext.as_text(_field(found, name))).strip())

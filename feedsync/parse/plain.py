@@ -33,13 +33,13 @@ def read_plain(text: str) -> PlainText:
     """Find title, date and text in a document without front matter. Raises nothing."""
     lines = text.split("\n")
     filled = [number for number, line in enumerate(lines) if line.strip()][:_HEAD_LINES]
-    dated = next((number for number in filled if _date_of(lines[number])), None)
+    dated = next((number for number in filled if date_of_line(lines[number])), None)
     titled = next((number for number in filled if number != dated and len(lines[number].strip()) <= _MAX_TITLE), None)
     if titled is not None and titled != filled[0] and filled[0] != dated:
         titled = None  # the first line is already the text
     if dated is not None and titled is not None and titled > dated and dated != filled[0]:
         titled = None
-    date = _date_of(lines[dated]) if dated is not None else ""
+    date = date_of_line(lines[dated]) if dated is not None else ""
     outlet = ""
     if dated is not None and (match := _OUTLET.search(lines[dated])) and is_outlet(match.group(1)):
         outlet = match.group(1)
@@ -48,7 +48,7 @@ def read_plain(text: str) -> PlainText:
     return PlainText(title, date, outlet, body.strip("\n"))
 
 
-def _date_of(line: str) -> str:
+def date_of_line(line: str) -> str:
     """The date in a line that holds a date and nothing but labels beside it."""
     if len(line) > 120 or not (date := find_moment(line)):
         return ""

@@ -237,7 +237,7 @@ def _own_source(source: Any, zone: tzinfo) -> Attribution | None:
 
 def _text(holder: Any, name: str) -> str:
     """A value as text. Asked past feedparser's own `get`, which answers for other names, with a warning."""
-    return str(dict.get(holder, name) or "")
+    return strip_illegal(str(dict.get(holder, name) or ""))
 
 
 def _id(holder: Any) -> str:

@@ -15,6 +15,7 @@ from feedsync.store import database
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
+from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
 from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
@@ -28,6 +29,7 @@ __all__ = [
     "CATEGORY",
     "SYMBOL",
     "WORTHWHILE",
+    "Beside",
     "FetchRow",
     "FetchSummary",
     "Fetches",
@@ -38,6 +40,7 @@ __all__ = [
     "Reader",
     "Revision",
     "SourceRow",
+    "Spot",
     "Stopped",
     "Store",
     "Term",

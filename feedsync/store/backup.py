@@ -138,8 +138,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    uri = f"{database.uri(path)}?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    return sqlite3.connect(database.reading_uri(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
 
 
 def _private(path: Path) -> None:

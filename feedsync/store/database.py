@@ -23,11 +23,17 @@ SCHEMA = 4
 
 BUSY_TIMEOUT_S = 30
 
+_LITTLE_BYTES = 256_000
+
 _DAMAGED = "`feedsync restore` a copy, or move it away with its -wal file and run `feedsync resync` to build it anew"
 _REMEDIES = (
     ("locked", "another program has locked it", "stop that program; feedsync tries again with the next pass"),
     ("busy", "another program has locked it", "stop that program; feedsync tries again with the next pass"),
-    ("full", "the disk is full", "free disk space; nothing stored was lost, and what is new follows by itself"),
+    (
+        "full",
+        "the disk is full",
+        "free disk space, or inodes; nothing stored was lost, and what is new follows by itself",
+    ),
     ("disk I/O", "the disk fails", "look at the kernel's log and the disk; then `feedsync doctor`"),
     ("readonly", "it cannot be written", "check its permissions and owner, and that its disk is not read-only"),
     ("unable to open", "it cannot be opened", "check the permissions of its folder, its disk space and free inodes"),
@@ -40,6 +46,8 @@ def unusable(path: Path, error: BaseException) -> StoreError:
     """What a failure of the driver means, and what to do about it."""
     said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     if isinstance(error, sqlite3.OperationalError):
+        if ("disk I/O" in said or "unable to open" in said) and _full(path.parent):
+            said = "full"  # SQLite does not say so when it is a file beside the database that has no room
         for word, meaning, remedy in _REMEDIES:
             if word in said:
                 return StoreError(f"the database {path} cannot be used: {meaning}", remedy=remedy)
@@ -64,8 +72,7 @@ def path_of(url: str) -> Path:
 
 def open_engine(path: Path, *, writable: bool) -> Engine:
     """An engine whose every connection has the settings durability asks for; reads hold one snapshot."""
-    mode = "rwc" if writable else "ro"
-    locator = f"{uri(path)}?mode={mode}&uri=true"
+    locator = f"{uri(path)}?mode=rwc&uri=true" if writable else f"{reading_uri(path)}&uri=true"
     engine = create_engine(
         f"sqlite:///{locator}",
         poolclass=NullPool if not writable else None,
@@ -95,6 +102,14 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
     return engine
 
 
+def _full(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _LITTLE_BYTES or (found.f_files > 0 and found.f_favail == 0)
+
+
 def prepare(path: Path) -> None:
     """Create the database, or migrate it after copying it aside; raises StoreError when it cannot be used.
 
@@ -120,7 +135,7 @@ def inspect(path: Path) -> int:
     try:
         if not path.exists() or path.stat().st_size == 0:
             return 0
-        with contextlib.closing(sqlite3.connect(f"{uri(path)}?mode=ro", uri=True, timeout=5)) as connection:
+        with contextlib.closing(sqlite3.connect(reading_uri(path), uri=True, timeout=5)) as connection:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -201,6 +216,19 @@ def fsync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def reading_uri(path: Path) -> str:
+    """The `file:` URI to read from without writing.
+
+    On a read-only file system nobody writes, and SQLite could not make the files by which it would notice.
+    """
+    log = path.with_name(path.name + "-wal")
+    try:
+        frozen = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (log.exists() and log.stat().st_size)
+    except OSError:
+        frozen = False
+    return f"{uri(path)}?mode=ro" + ("&immutable=1" if frozen else "")
 
 
 def uri(path: Path) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from feedsync.model import Entry, Known, Origin, Place
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
+from feedsync.store.places import Places
 from feedsync.store.schema import (
     WITHOUT_TEXT,
     aliases,
@@ -102,7 +103,7 @@ class Revision:
     title: str
 
 
-class Reader:
+class Reader(Places):
     """Queries within one transaction, so that all of them see the same state."""
 
     def __init__(self, connection: Connection) -> None:
@@ -148,7 +149,7 @@ class Reader:
             .order_by(files.c.path)
             .limit(limit)
         )
-        return [FileRow(*row) for row in self.connection.execute(statement)]
+        return [FileRow(*row) for row in self.connection.execute(statement).all()]
 
     def file_row(self, source_id: int, path: bytes) -> FileRow | None:
         statement = select(files).where(files.c.source_id == source_id, files.c.path == path)
@@ -183,6 +184,15 @@ class Reader:
         here = select(documents.c.article_id).where(documents.c.source_id == source_id)
         statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
         return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
+
+    def fetched_documents(self, source_id: int) -> dict[str, str]:
+        """The URLs from which a source of files completed articles, each with the key of its article."""
+        statement = (
+            select(documents.c.location, articles.c.key)
+            .join(articles, articles.c.id == documents.c.article_id)
+            .where(documents.c.source_id == source_id, documents.c.location.op("GLOB")("http*://*"))
+        )
+        return {location: key for location, key in self.connection.execute(statement)}
 
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""
@@ -226,7 +236,7 @@ class Reader:
     def _places(self, statement: Select[Any]) -> list[Place]:
         return [
             Place(article_id, from_us(published), from_us(arrived))
-            for article_id, published, arrived in self.connection.execute(statement)
+            for article_id, published, arrived in self.connection.execute(statement).all()
         ]
 
     def seqs(self, ids: Iterable[int]) -> dict[int, int]:
@@ -235,16 +245,24 @@ class Reader:
         found: dict[int, int] = {}
         for start in range(0, len(wanted), _CHUNK):
             statement = select(articles.c.id, articles.c.seq).where(articles.c.id.in_(wanted[start : start + _CHUNK]))
-            found |= {row.id: row.seq for row in self.connection.execute(statement)}
+            found |= {row.id: row.seq for row in self.connection.execute(statement).all()}
         return found
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""
         for start in range(0, len(ids), 100):
             chunk = ids[start : start + 100]
-            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk)))}
+            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk))).all()}
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
+
+    def heads(self, ids: Sequence[int]) -> dict[int, Known]:
+        """What is known of articles, without their HTML."""
+        found: dict[int, Known] = {}
+        for start in range(0, len(ids), _CHUNK):
+            statement = select(articles).where(articles.c.id.in_(ids[start : start + _CHUNK]))
+            found |= {row.id: _known(row, {}) for row in self.connection.execute(statement)}
+        return found
 
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
         """Published articles that changed after a point, each with its point: its sequence, and its id among equals."""
@@ -252,7 +270,8 @@ class Reader:
         later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
         statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
-        return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in self.connection.execute(statement)]
+        rows = self.connection.execute(statement).all()
+        return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that are articles, published or held."""
@@ -307,6 +326,17 @@ class Reader:
         statement = select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
         return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
 
+    def revisions_of(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
+        """The meanings these articles have had, oldest first."""
+        by_id = {id_of_key(key): key for key in keys}
+        found: dict[str, list[Revision]] = {key: [] for key in keys}
+        for start in range(0, len(keys), _CHUNK):
+            chunk = list(by_id)[start : start + _CHUNK]
+            statement = select(revisions).where(revisions.c.article_id.in_(chunk)).order_by(revisions.c.at_us)
+            for row in self.connection.execute(statement):
+                found[by_id[row.article_id]].append(Revision(from_us(row.at_us), row.title))
+        return found
+
     def aliases(self, key: str) -> list[str]:
         statement = select(aliases.c.value).where(aliases.c.article_id == id_of_key(key)).order_by(aliases.c.value)
         return list(self.connection.execute(statement).scalars())
@@ -326,8 +356,9 @@ class Reader:
 
 
 def _entries() -> Select[Any]:
-    return select(articles, bodies.c.html).join(
-        bodies, (bodies.c.article_id == articles.c.id) & (bodies.c.digest == articles.c.body)
+    a = articles.c
+    return select(a.id, a.seq, a.facts, a.arrived_us, a.revised_us, bodies.c.html).join(
+        bodies, (bodies.c.article_id == a.id) & (bodies.c.digest == a.body)
     )
 
 

@@ -213,6 +213,16 @@ Index(
     memberships.c.article_id,
 )
 
+shifts = Table(
+    "shifts",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("published_us", BigInteger, primary_key=True),
+    Column("article_id", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+    comment="places in categories joined or left since the category was published",
+)
+
 term_labels = Table(
     "term_labels",
     metadata,

@@ -20,6 +20,7 @@ from feedsync.store.schema import (
     memberships,
     quarantine,
     revisions,
+    shifts,
     sources,
     state,
     term_labels,
@@ -158,10 +159,12 @@ class Writer(Reader):
     def mark_published(self, published: dict[int, int]) -> None:
         """Record up to which change each term's feed is published."""
         self._many(_MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
+        self._many(_SETTLE, [{"b_term": term_id} for term_id in published])
 
     def mark_all(self) -> None:
         """Mark every feed and page as due, for what changed is how they are drawn."""
         self.connection.execute(update(terms).values(published_seq=-1))
+        self.connection.execute(delete(shifts))
         self.set_state("pages_seq", "-1")
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
@@ -174,6 +177,7 @@ class Writer(Reader):
         joined: list[Values] = []
         left: list[Row] = []
         moved: list[Row] = []
+        shifted: list[Values] = []
         touched: dict[int, int] = {}
         labels: Counter[tuple[int, str]] = Counter()
         counts: Counter[int] = Counter()
@@ -185,6 +189,9 @@ class Writer(Reader):
                 term_id = ids[term]
                 if term[0] != SYMBOL:
                     touched[term_id] = seq
+                if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
+                    for known in filter(None, (change.before, change.after)):
+                        shifted.append((term_id, to_us(known.published), row_id))
                 if term not in after:
                     left.append({"b_term": term_id, "b_article": row_id})
                     counts[term_id] -= 1
@@ -203,9 +210,19 @@ class Writer(Reader):
         self._many(_LEAVE, left)
         self._upsert(memberships, joined)
         self._many(_MOVE, moved)
+        self._note_shifts(shifted)
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
+
+    def _note_shifts(self, shifted: list[Values]) -> None:
+        """Remember where categories that are published were joined or left: pages about those places are due."""
+        ids = sorted({row[0] for row in shifted})
+        published: set[int] = set()
+        for start in range(0, len(ids), 500):
+            statement = select(terms.c.id).where(terms.c.id.in_(ids[start : start + 500]), terms.c.published_seq >= 0)
+            published.update(self.connection.execute(statement).scalars())
+        self._upsert(shifts, [row for row in shifted if row[0] in published], keep=True)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
@@ -325,6 +342,7 @@ _MOVE = (
 )
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))
+_SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
 _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
 
 

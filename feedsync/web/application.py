@@ -15,13 +15,13 @@ from feedsync.web.kinds import CROSS_ORIGIN, kind_of
 from feedsync.web.message import Response, bare, page
 
 if TYPE_CHECKING:
-    from feedsync.web.message import Request
+    from feedsync.web.message import Fields, Request
     from feedsync.web.options import Options
 
-_SAFE_PATH = re.compile(rb"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,250})*)?")
+_SAFE_PATH = re.compile(rb"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,250})*/?)?")
+_LARGE = "large/"
 _MAX_PATH_BYTES = 1024
 _INDEX = "index.html"
-_NOT_FOUND = "404.html"
 _ALLOW = (("Allow", "GET, HEAD, OPTIONS"),)
 _PREFLIGHT = (
     *CROSS_ORIGIN,
@@ -67,20 +67,23 @@ class Application:
 
     def _other(self, request: Request) -> Response:
         if request.method != "OPTIONS":
-            return METHOD_NOT_ALLOWED
+            return self._own(METHOD_NOT_ALLOWED, _ALLOW)
         path = _path(request.target)
         kind = kind_of(path) if path else None
         return bare(204, _ALLOW, _PREFLIGHT if kind and kind.feed else ())
 
     def _not_found(self) -> Response:
-        """The tree's own page that helps, or a plain one."""
+        return self._own(_MISSING)
+
+    def _own(self, plain: Response, *fields: Fields) -> Response:
+        """The tree's own page for a status, which helps, or a plain one."""
         try:
-            found = self._files.find(_NOT_FOUND, ())
+            found = self._files.find(f"{plain.status}.html", ())
         except Gone:
-            return _UNREADABLE
+            return _UNREADABLE if plain is _MISSING else plain
         if found is None or not isinstance(found.whole.body, bytes):
-            return _MISSING
-        return page(404, "", body=found.whole.body)
+            return plain
+        return page(plain.status, "", *fields, body=found.whole.body)
 
 
 def _path(target: bytes) -> str | None:
@@ -91,4 +94,6 @@ def _path(target: bytes) -> str | None:
         target = unquote_to_bytes(target)
     if not _SAFE_PATH.fullmatch(target):
         return None
-    return target[1:].decode("ascii") or _INDEX
+    path = target[1:].decode("ascii") or _INDEX
+    # In large type the pages are the same files; for other servers there are symbolic links, which we do not follow.
+    return path.removeprefix(_LARGE) if path.endswith(".html") else path

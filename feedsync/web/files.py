@@ -1,4 +1,4 @@
-"""Published files as they are served, the hot ones in memory, each held against the disk at every request.
+"""Published files as they are served, the hot ones in memory or open, each held against the disk at every request.
 
 A file is only ever replaced whole, by renaming, so its inode, mtime and size say which version it is. When the
 tree is gone for a while (unmounted, being replaced), the last good copy is served, and what is not in memory is
@@ -12,20 +12,27 @@ import stat
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feedsync.web.kinds import CROSS_ORIGIN, Kind, cache_control, kind_of
 from feedsync.web.message import File, Response, head
 
+if TYPE_CHECKING:
+    from io import BufferedReader
+
 WITNESS = "all.atom"
 """The file every published tree has."""
 _SUFFIXES = {"br": ".br", "gzip": ".gz"}
-_LARGE_SHARE = 4
-"""A file larger than this part of the cache is sent from the disk."""
+_OPEN_FROM_BYTES = 32_768
+"""From here on the kernel sends a file faster itself than we could: it is kept open, not in memory."""
+OPEN_COST_BYTES = 64_000
+"""What an open file counts for in the cache, so that there are never too many."""
 _COST_BYTES = 2000
 """What an entry costs beside its contents."""
+_DIGEST_TO_BYTES = 16_000_000
+"""The ETag of a larger file is made of mtime and size: reading it would keep all others waiting."""
 _ALTERNATES = {"atom": "application/atom+xml", "rss": "application/rss+xml", "json": "application/feed+json"}
 
 
@@ -68,7 +75,6 @@ class Files:
         self._root = Path(root)
         self._prefix = f"{root}/"
         self._capacity_bytes = cache_bytes
-        self._large_bytes = cache_bytes // _LARGE_SHARE
         self._held_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
@@ -125,33 +131,24 @@ class Files:
 
     def _load(self, path: str, kind: Kind, entry: _Entry, coding: str) -> None:
         """Read one representation of this version; None when it has none in this coding."""
-        made = None
         name = path + _SUFFIXES[coding] if coding else path
         try:
-            descriptor = _open_below(self._root, name)
+            file = os.fdopen(_open_below(self._root, name), "rb")
         except FileNotFoundError:
             if not coding:
                 raise
-            descriptor = -1
-        if descriptor >= 0:
-            with os.fdopen(descriptor, "rb") as file:
-                found = os.fstat(descriptor)
-                if coding and found.st_mtime_ns != entry.version[1]:
-                    pass  # of another version: the original stands for itself
-                elif not coding and _version(found) != entry.version:
-                    raise _Replaced
-                elif found.st_size > self._large_bytes:
-                    body = File(partial(_open_version, self._root, name, _version(found)), found.st_size)
-                    etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
-                    made = self._represent(path, kind, found, coding, etag, body)
-                else:
-                    content = file.read(found.st_size)
-                    if len(content) != found.st_size:
-                        raise OSError(f"{name} is being written")
-                    etag = f'"{sha256(content).hexdigest()[:32]}"'
-                    made = self._represent(path, kind, found, coding, etag, content)
-                    self._account(entry, len(content))
-        entry.representations[coding] = made
+            entry.representations[coding] = None
+            return
+        with file:
+            found = os.fstat(file.fileno())
+            if coding and found.st_mtime_ns != entry.version[1]:
+                entry.representations[coding] = None  # of another version: the original stands for itself
+                return
+            if not coding and _version(found) != entry.version:
+                raise _Replaced
+            etag, body = _read(file, found)
+        entry.representations[coding] = self._represent(path, kind, found, coding, etag, body)
+        self._account(entry, OPEN_COST_BYTES if isinstance(body, File) else len(body))
 
     def _represent(
         self, path: str, kind: Kind, found: os.stat_result, coding: str, etag: str, body: bytes | File
@@ -214,7 +211,7 @@ def _last_good(entry: _Entry | None, codings: tuple[str, ...], error: Exception 
     if entry is not None:
         for coding in (*codings, ""):
             found = entry.representations.get(coding)
-            if found and isinstance(found.whole.body, bytes):
+            if found:
                 return found
     raise Gone from error
 
@@ -241,9 +238,14 @@ def _open_below(root: Path, path: str) -> int:
         os.close(folder)
 
 
-def _open_version(root: Path, path: str, version: Version) -> int:
-    descriptor = _open_below(root, path)
-    if _version(os.fstat(descriptor)) != version:
-        os.close(descriptor)
-        raise FileNotFoundError(path)
-    return descriptor
+def _read(file: BufferedReader, found: os.stat_result) -> tuple[str, bytes | File]:
+    """The ETag and the content of an open file."""
+    if found.st_size > _DIGEST_TO_BYTES:
+        return f'"{found.st_mtime_ns:x}-{found.st_size:x}"', File(os.dup(file.fileno()), found.st_size)
+    if found.st_size >= _OPEN_FROM_BYTES:
+        digest = file_digest(file, "sha256").hexdigest()
+        return f'"{digest[:32]}"', File(os.dup(file.fileno()), found.st_size)
+    content = file.read(found.st_size)
+    if len(content) != found.st_size:
+        raise OSError(f"{file.name} is being written")
+    return f'"{sha256(content).hexdigest()[:32]}"', content

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -47,12 +48,18 @@ class Response:
     body: bytes | File = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
-    """A body too large to be held: whoever writes it opens the file, then `size` bytes are sent and no more."""
+    """A body that stays on the disk: an open file of this very version, whatever stands at its path by now.
 
-    open: Callable[[], int]
+    Closed when nobody refers to it any more: neither the cache nor a connection that sends it.
+    """
+
+    descriptor: int
     size: int
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}

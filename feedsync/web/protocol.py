@@ -7,9 +7,12 @@ answered in order, and nothing more is read while a response waits for the clien
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
 import os
 import re
+import socket
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -28,13 +31,14 @@ MAX_HEAD_BYTES = 16_384
 MAX_TARGET_BYTES = 8_192
 MAX_FIELDS = 100
 _MAX_PIPELINED = 32
-_SLICE_BYTES = 131_072
 _PARKED_BYTES = 16_384
 """What is left with asyncio, so that it tells when the client takes more: all that a slow client holds."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [/*h]")
+_NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Where the file system cannot: then 16 KiB at a time."""
 _FOREVER = float("inf")
 _LINGER_S = 2.0
 
@@ -62,21 +66,22 @@ class Connection(asyncio.Protocol):
     """One client. `deadline` is when it is given up, by the monotonic clock; the server looks at it now and then."""
 
     __slots__ = (
-        "_body",
-        "_descriptor",
         "_engaged",
         "_fields",
         "_fields_bytes",
         "_fields_read",
+        "_file",
         "_head_bytes",
         "_last",
         "_lingers",
+        "_offset",
         "_parser",
         "_paused",
         "_queue",
         "_server",
         "_socket",
         "_target",
+        "_tcp",
         "_transport",
         "deadline",
         "fresh",
@@ -88,9 +93,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
         self._transport: asyncio.Transport
-        self._body: memoryview | int | None = None
-        """What is left of the response being sent; of a file, the number of bytes."""
-        self._descriptor = -1
+        self._file: File | None = None
+        """What is being sent, from `_offset` on."""
+        self._offset = 0
         self._paused = False
         self._engaged = False
         self._last = False
@@ -114,7 +119,9 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
-        self._socket: int = transport.get_extra_info("socket").fileno()
+        connected = transport.get_extra_info("socket")
+        self._socket: int = connected.fileno()
+        self._tcp = connected if connected.family in (socket.AF_INET, socket.AF_INET6) else None
         if self._server.admit(self):
             self.deadline = monotonic() + self._server.options.header_timeout_s
         else:
@@ -123,8 +130,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._server.leave(self)
         self._queue.clear()
-        self._body = None
-        self._close_file()
+        self._file = None
 
     def data_received(self, data: bytes) -> None:
         if self._last:
@@ -278,7 +284,7 @@ class Connection(asyncio.Protocol):
         """Send as much as the client takes: the rest of a response, then the next request's."""
         transport = self._transport
         while not self._paused and not transport.is_closing():
-            if self._body is not None:
+            if self._file is not None:
                 self._send_more()
             elif self._queue:
                 request, last = self._queue.popleft()
@@ -286,7 +292,7 @@ class Connection(asyncio.Protocol):
                 self._send(self._respond(request), whole=request.method != "HEAD", close=last)
             else:
                 break
-        if self._body is not None or self._paused or self._queue:
+        if self._file is not None or self._paused or self._queue:
             self._server.engage(self)
             transport.pause_reading()
         elif self._engaged:
@@ -322,53 +328,46 @@ class Connection(asyncio.Protocol):
         body = response.body if whole else b""
         self.deadline = monotonic() + self._server.options.write_timeout_s
         if isinstance(body, File):
-            try:
-                self._descriptor = body.open()
-            except OSError:  # replaced or gone since it was looked at
-                self._last = True
-                self._send(_TOO_BUSY, whole=True, close=True)
-                return
-            self._body = body.size or None
-            self._transport.write(start)
+            self._cork(True)
+            self._write(start)
+            self._file, self._offset = body, 0
         else:
-            sent = self._write(start, body) if body else self._write(start)
-            if sent < len(start):
-                self._transport.write(start[sent:])
-                sent = len(start)
-            rest = memoryview(body)[sent - len(start) :]
-            self._body = rest if rest else None
+            self._write(start + body)
 
     def _send_more(self) -> None:
         """As much as the kernel takes; and a little more for asyncio, which then tells when it takes again."""
+        assert self._file is not None
         self.deadline = monotonic() + self._server.options.write_timeout_s
-        body = self._body
-        if isinstance(body, memoryview):
-            rest = body[self._write(body) :]
-            if rest:
-                self._transport.write(rest[:_PARKED_BYTES])
-            self._body = rest[_PARKED_BYTES:] if len(rest) > _PARKED_BYTES else None
-            return
-        assert body is not None
-        part = os.read(self._descriptor, min(body, _SLICE_BYTES))
-        if not part:  # shorter than it was: the client must see that it is not whole
-            self._transport.abort()
-            return
-        self._body = body - len(part) or None
-        if self._body is None:
-            self._close_file()
-        self._transport.write(part)
-
-    def _write(self, *parts: bytes | memoryview) -> int:
-        """How much the kernel took at once. Nothing waits at asyncio before it: then `_paused` is set."""
+        file = self._file
         try:
-            return os.writev(self._socket, parts)
-        except BlockingIOError:
-            return 0
-        except OSError:  # the client is gone, and asyncio is about to tell
-            self._transport.abort()
-            return sum(map(len, parts))
+            self._offset += os.sendfile(self._socket, file.descriptor, self._offset, file.size - self._offset)
+        except (BlockingIOError, ConnectionError):
+            pass  # of a client that is gone, asyncio is about to tell
+        except OSError as error:
+            if error.errno not in _NO_SENDFILE:
+                raise
+        self._cork(False)
+        if self._offset < file.size:
+            part = os.pread(file.descriptor, min(_PARKED_BYTES, file.size - self._offset), self._offset)
+            if not part:  # shorter than it was: the client must see that it is not whole
+                self._transport.abort()
+                return
+            self._offset += len(part)
+            self._transport.write(part)
+        if self._offset == file.size:
+            self._file = None
 
-    def _close_file(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def _write(self, content: bytes) -> None:
+        """Past asyncio, which holds nothing now (`_paused` would be set), to the kernel; what it refuses to asyncio."""
+        try:
+            sent = os.write(self._socket, content)
+        except (BlockingIOError, ConnectionError):
+            sent = 0
+        if sent < len(content):
+            self._transport.write(content[sent:])
+
+    def _cork(self, on: bool) -> None:
+        """Head and beginning of a file in one packet."""
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)

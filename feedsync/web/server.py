@@ -18,6 +18,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from feedsync.web.application import Application
+from feedsync.web.files import OPEN_COST_BYTES
 from feedsync.web.options import Options
 from feedsync.web.protocol import Connection
 
@@ -95,13 +96,16 @@ class Server:
         tasks = [loop.create_task(self._sweep()), loop.create_task(_beat())]
         ready()
         await stop.wait()
-        for listener in listeners:
-            listener.close()
-        # Who connected just before may still be about to ask.
-        until = self.now() + _LINGER_S
+        # Who connected just before may still be about to ask. Accept no more first, and close later: asyncio drops
+        # those it has accepted but not yet introduced.
+        for listener in sockets:
+            loop.remove_reader(listener.fileno())
+        until = time.monotonic() + _LINGER_S
         await asyncio.sleep(_LOOK_S)
-        while any(connection.fresh for connection in self._waiting) and self.now() < until:
+        while any(connection.fresh for connection in self._waiting) and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
+        for listening in listeners:
+            listening.close()
         for connection in [*self._waiting, *self._engaged]:
             connection.finish()
         until = time.monotonic() + _GRACE_S
@@ -152,13 +156,15 @@ def _say_trouble(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -
 def _bounded(options: Options) -> Options:
     """As many connections as this process may have files open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = options.max_connections + _OTHER_FILES
+    others = _OTHER_FILES + options.cache_bytes // OPEN_COST_BYTES
+    wanted = options.max_connections + others
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < wanted:
-            log.warning("fewer connections than configured", extra={"fields": {"most": soft - _OTHER_FILES}})
-            return dataclasses.replace(options, max_connections=soft - _OTHER_FILES)
+            most = max(1, soft - others)
+            log.warning("fewer connections than configured", extra={"fields": {"most": most}})
+            return dataclasses.replace(options, max_connections=most)
     return options
 
 

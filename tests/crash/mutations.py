@@ -117,8 +117,8 @@ def marks_before_files() -> None:
     def publish_feeds(publisher: Publisher, store: Any, report: Any) -> None:
         with store.writing() as writer:
             due = [term for term in writer.terms("all", "category") if term.due]
-            files = [file for each in publisher._feed_files(writer, due) for file in (*each.feed, *each.pages)]
-            files += publisher._index_files(writer.terms("category"))
+            files = [file for term in due for file in publisher._drawing.feed(writer, term)]
+            files += publisher._drawing.front(writer, writer.terms("all", "category"))
             writer.mark_published({term.id: term.changed_seq for term in due})
         with Tree.batch(publisher.tree) as batch:
             for path, content in files:

@@ -266,6 +266,10 @@ def test_the_body_may_lie_deep() -> None:
         ({"text": ["正文"]}, "no-text"),
         ([], "no-text"),
         ({"code": -1, "message": "文章不存在"}, "not-an-article"),
+        ({"code": -1, "text": "请联系管理员。"}, "not-an-article"),
+        ({"status": "404", "text": "请联系管理员。"}, "not-an-article"),
+        ({"success": False, "text": "请联系管理员。"}, "not-an-article"),
+        ({"text": "参数错误"}, "not-an-article"),
         ({"text": "系统繁忙，请稍后再试！"}, "not-an-article"),
         ({"text": "<p>您访问的页面不存在</p>"}, "not-an-article"),
         ({"text": "404 Not Found"}, "not-an-article"),
@@ -349,3 +353,17 @@ def test_any_bytes_are_a_list_or_refused(content: bytes) -> None:
     with pytest.raises(Refused) as refused:
         parse_list(content, "", DERIVED, SHANGHAI)
     assert refused.value.remedy
+
+
+def test_what_an_escape_names_is_text_too() -> None:
+    served = json.dumps({"nodeList": [line(title="甲\x0b乙\ud800", digest="摘\x00要")]}).encode()
+    (one,) = parse_list(served, "", DERIVED, SHANGHAI).records
+    parsed = parse_detail(one, response(json.dumps({"text": "<p>正\x01文\udfff。</p>"})), DERIVED, SHANGHAI)
+    assert (parsed.article.title.text, parsed.article.summary, parsed.html) == ("甲乙", "摘要", "<p>正文。</p>")
+
+
+@pytest.mark.parametrize(
+    "status", [{"code": 0}, {"code": 1}, {"code": 200}, {"status": "ok"}, {"ret": 0}, {"success": True}, {"code": CODE}]
+)
+def test_statuses_of_success(status: dict[str, object]) -> None:
+    assert parse_detail(record(), response({"text": "正文。"} | status), DERIVED, SHANGHAI).html == "<p>正文。</p>"

@@ -1,6 +1,8 @@
 """Pages against what a careful person reads on them: `golden/pages/*` beside `*.article.json`; and what is none."""
 
 import json
+import re
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsync.errors import Refused
-from feedsync.model import Credit, Parsed, Response
+from feedsync.model import Credit, Document, Parsed, Response
+from feedsync.parse.dates import find_moment
+from feedsync.parse.decode import decode
+from feedsync.parse.document import parse
+from feedsync.parse.footer import split_footer
+from feedsync.parse.frontmatter import split
 from feedsync.parse.maintext import selector_fault
-from feedsync.parse.page import parse_page
-from tests.conftest import ROOT, SHANGHAI
+from feedsync.parse.page import MIN_WORDS, parse_page
+from tests.conftest import REAL, ROOT, SHANGHAI, needs_real
 from tests.parse.test_document import as_json
 
 GOLDEN = sorted(p for p in (ROOT / "tests/golden/pages").iterdir() if not p.name.endswith(".article.json"))
@@ -191,6 +198,17 @@ def test_links_and_pictures_are_absolute() -> None:
     )
 
 
+def test_markup_is_taken_as_it_is_meant() -> None:
+    text = story(PUBLISHED, "<div class=x data-a='1>2'>甲&lt;b&gt; &amp; 乙<b>丙</b>丁</div>")
+    assert page(text, selector=".x").html == "<p>甲&lt;b&gt; &amp; 乙<b>丙</b>丁</p>"
+    scripted = story(PUBLISHED + "<script src='a.js'/><style/>")
+    assert page(scripted, "application/xhtml+xml").html == page(story(PUBLISHED)).html
+    assert (
+        page(story(PUBLISHED, "<script>document.write('<p>'+\"</p><h2>戊\")</script>")).html
+        == page(story(PUBLISHED)).html
+    )
+
+
 LINKS = "<ul>" + "".join(f"<li><a href=/{n}>热门新闻标题第{n}条在此供您阅读</a></li>" for n in range(40)) + "</ul>"
 
 
@@ -200,6 +218,7 @@ LINKS = "<ul>" + "".join(f"<li><a href=/{n}>热门新闻标题第{n}条在此供
         ("", "empty"),
         ('{"code": -1, "message": "文章不存在"}', "not-an-article"),
         ('{"code": 500, "text": "系统错误"}', "not-an-article"),
+        ('{"code": -3, "data": {"text": "请联系管理员处理。"}}', "not-an-article"),
         ('{"text": "", "content": null}', "no-text"),
         ('{"text": "null"}', "no-text"),
         ("{}", "no-text"),
@@ -258,3 +277,57 @@ def test_anything_is_an_article_or_refused(content: str, media_type: str) -> Non
         else:
             assert parsed.article.key
             assert "<script" not in parsed.html
+
+
+LAYOUTS = (
+    '<!DOCTYPE html><html><head><meta charset="utf-8"><title>{title}_望海财富网</title><script>var a="<div>";</script></head><body>'
+    '<div class="nav"><a href="/">首页</a></div><div class="main"><div class="title">{title}</div><div class="infos"><div class="item">'
+    '{date}</div></div><div id="ContentBody">{body}</div><div class="share">分享到微信</div></div><div class="side"><ul><li><a href="/1">'
+    '推荐阅读的一条新闻标题</a></li></ul></div><div class="footer">版权所有 望海财富网</div></body></html>',
+    '<html><head><meta property="og:title" content="{title}"><meta property="article:published_time" content="{date}"></head><body>'
+    '<header><a href=/>望海网</a></header><article><h1>{title}</h1><p class="meta">{date}</p>{body}</article></body></html>',
+    '<html><head><title>{title}</title></head><body><table><tr><td><a href=/>首页</a></td></tr><tr><td><h1>{title}</h1><span class=date>'
+    "{date}</span></td></tr><tr><td class=zw>{body}</td></tr></table></body></html>",
+)  # fmt: skip
+
+
+def same_on_pages(path: Path) -> bool:
+    """Whether the article of a file is the same when it stands on pages of three layouts; False when it cannot be told."""
+    try:
+        text = decode(path.read_bytes())
+        filed = parse(Document("s", path.name, path.name, path.read_bytes()), SHANGHAI)
+    except Refused:
+        return False
+    front = split(text)
+    if (
+        front is None
+        or not find_moment(front.text("date"))
+        or not filed.article.title.given
+        or filed.article.body.length < MIN_WORDS
+    ):
+        return False
+    body = re.sub(r"^> .*\n+", "", split_footer(front.body)[0].strip("\n"))
+    body = body if "<p" in body else "".join(f"<p>{escape(line)}</p>" for line in body.split("\n") if line.strip())
+    url = filed.article.urls[0] if filed.article.urls else "http://h.example/"
+    for layout in LAYOUTS:
+        served = page(
+            layout.format(title=escape(filed.article.title.text), date=front.text("date"), body=body),
+            url=url,
+            page_url=url,
+        )
+        assert served.article.title == filed.article.title
+        assert served.article.published == filed.article.published
+        assert served.article.body.text_digest == filed.article.body.text_digest, served.html
+        assert served.article.symbols == filed.article.symbols
+    return True
+
+
+def test_articles_on_pages_are_those_of_their_files() -> None:
+    files = sorted([*(ROOT / "tests/golden").glob("*.md"), *(ROOT / "seeds").rglob("*.md")])
+    assert sum(map(same_on_pages, files)) >= 20
+
+
+@needs_real
+def test_the_real_articles_on_pages_are_those_of_their_files() -> None:
+    files = [p for p in sorted(REAL.rglob("*")) if p.suffix == ".md"]
+    assert sum(map(same_on_pages, files)) >= len(files) - 3

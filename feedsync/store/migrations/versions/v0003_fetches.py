@@ -1,4 +1,4 @@
-"""What fetched sources need to be polite across restarts: validators, due times, back-off, rules for robots."""
+"""What fetching has to remember of URLs and hosts; where articles joined or left a category since it was published."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -43,4 +43,13 @@ def upgrade() -> None:
         "articles",
         ["id"],
         sqlite_where=sa.text("body = x'e3b0c44298fc1c149afbf4c8996fb924'"),
+    )
+    op.create_table(
+        "shifts",
+        sa.Column("term_id", sa.Integer(), nullable=False),
+        sa.Column("published_us", sa.BigInteger(), nullable=False),
+        sa.Column("article_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["term_id"], ["terms.id"], name=op.f("fk_shifts_term_id")),
+        sa.PrimaryKeyConstraint("term_id", "published_us", "article_id", name=op.f("pk_shifts")),
+        sqlite_with_rowid=False,
     )

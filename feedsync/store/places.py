@@ -1,0 +1,176 @@
+"""Reading where articles stand: beside which others, and how far from the oldest of their category.
+
+The order in a category is that of its feed: newest publication first, ties by article id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from feedsync.store.codec import from_us, to_us
+from feedsync.store.schema import articles, memberships, shifts, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, ScalarSelect, Select, Table
+
+_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The articles before and after a place in a category, by id; None at the ends."""
+
+    article_id: int
+    term_id: int
+    newer: int | None
+    older: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a category: who stands there, or stood or came to stand, and when that was published."""
+
+    article_id: int
+    published: datetime
+
+
+class Places:
+    """Queries about the order of articles, within the transaction of a Reader."""
+
+    connection: Connection
+
+    def beside(self, members: Mapping[int, Sequence[int]]) -> list[Beside]:
+        """What stands before and after members of categories: ids of articles by id of the term."""
+        m = memberships.c
+        found: list[Beside] = []
+        for term_id, ids in members.items():
+            for start in range(0, len(ids), _CHUNK):
+                chunk = ids[start : start + _CHUNK]
+                # A tuple of both in a list of tuples would be clearer, but SQLite then reads the whole table.
+                statement = _beside(memberships).where(m.term_id == term_id, m.article_id.in_(chunk))
+                found += (Beside(*row) for row in self.connection.execute(statement))
+        return found
+
+    def beside_shifts(self) -> list[Beside]:
+        """What stands now before and after every place that was joined or left since its category was published."""
+        return [Beside(*row) for row in self.connection.execute(_beside(shifts))]
+
+    def shifts(self, term_id: int) -> list[Spot]:
+        """The places of a category that were joined or left since it was published."""
+        statement = select(shifts.c.article_id, shifts.c.published_us).where(shifts.c.term_id == term_id)
+        return [Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(statement)]
+
+    def changed_spots(self, term_id: int, seq: int) -> list[Spot]:
+        """The articles of a category that changed after a sequence."""
+        statement = select(articles.c.id).where(articles.c.seq > seq, ~articles.c.held)
+        changed = list(self.connection.execute(statement).scalars())
+        m = memberships.c
+        found: list[Spot] = []
+        for start in range(0, len(changed), _CHUNK):
+            chosen = select(m.article_id, m.published_us).where(
+                m.term_id == term_id, m.article_id.in_(changed[start : start + _CHUNK])
+            )
+            found += (Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(chosen))
+        return found
+
+    def count(self, term_id: int, since: datetime, until: datetime) -> int:
+        """How many articles of a category were published from `since` to before `until`."""
+        m = memberships.c
+        statement = select(func.count()).where(
+            m.term_id == term_id, m.published_us >= to_us(since), m.published_us < to_us(until)
+        )
+        return self.connection.execute(statement).scalar_one()
+
+    def position(self, term_id: int, since: datetime, spot: Spot) -> int:
+        """How many articles of a category, published from `since` on, stand behind a place."""
+        m = memberships.c
+        us = to_us(spot.published)
+        behind = (m.published_us < us) | ((m.published_us == us) & (m.article_id > spot.article_id))
+        statement = select(func.count()).where(
+            m.term_id == term_id, m.published_us >= to_us(since), m.published_us <= us, behind
+        )
+        return self.connection.execute(statement).scalar_one()
+
+    def stretch(self, term_id: int, since: datetime, until: datetime, offset: int, limit: int) -> list[int]:
+        """Articles published from `since` to before `until`, oldest first, from an offset on."""
+        m = memberships.c
+        statement = (
+            select(m.article_id)
+            .where(m.term_id == term_id, m.published_us >= to_us(since), m.published_us < to_us(until))
+            .order_by(m.published_us, m.article_id.desc())
+        )
+        return list(self.connection.execute(statement.offset(offset).limit(limit)).scalars())
+
+    def first_published(self, term_id: int, since: datetime) -> datetime | None:
+        """The earliest publication in a category from a moment on."""
+        m = memberships.c
+        statement = select(func.min(m.published_us)).where(m.term_id == term_id, m.published_us >= to_us(since))
+        return _instant(self.connection.execute(statement).scalar())
+
+    def last_published(self, term_id: int, until: datetime) -> datetime | None:
+        """The latest publication in a category before a moment."""
+        m = memberships.c
+        statement = select(func.max(m.published_us)).where(m.term_id == term_id, m.published_us < to_us(until))
+        return _instant(self.connection.execute(statement).scalar())
+
+    def newest_of_each(self, term_ids: Iterable[int], limit: int) -> dict[int, list[int]]:
+        """The newest articles of each of these terms."""
+        m, inner = memberships.c, memberships.alias("inner")
+        newest = (
+            select(inner.c.article_id)
+            .where(inner.c.term_id == terms.c.id)
+            .order_by(inner.c.published_us.desc(), inner.c.article_id)
+            .limit(limit)
+            .correlate(terms)
+        )
+        wanted = list(term_ids)
+        found: dict[int, list[int]] = {term_id: [] for term_id in wanted}
+        for start in range(0, len(wanted), _CHUNK):
+            statement = (
+                select(m.term_id, m.article_id)
+                .join(terms, terms.c.id == m.term_id)
+                .where(terms.c.id.in_(wanted[start : start + _CHUNK]), m.article_id.in_(newest))
+                .order_by(m.published_us.desc(), m.article_id)
+            )
+            for term_id, article_id in self.connection.execute(statement):
+                found[term_id].append(article_id)
+        return found
+
+
+def _instant(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
+@cache
+def _beside(spots: Table) -> Select[Any]:
+    """Who stands beside the rows of `memberships` or `shifts`."""
+    return select(spots.c.article_id, spots.c.term_id, _next(spots, newer=True), _next(spots, newer=False))
+
+
+def _next(spots: Table, *, newer: bool) -> Any:
+    """The nearest neighbour on one side: among those of the same moment, else of the nearest other moment."""
+    other = memberships.alias("newer" if newer else "older")
+    same_term = other.c.term_id == spots.c.term_id
+
+    def first(condition: Any, *order: Any) -> ScalarSelect[Any]:
+        chosen = select(other.c.article_id).where(same_term, condition).order_by(*order).limit(1)
+        return chosen.correlate(spots).scalar_subquery()
+
+    now, article = other.c.published_us, other.c.article_id
+    tied = now == spots.c.published_us
+    if newer:
+        return func.coalesce(
+            first(tied & (article < spots.c.article_id), article.desc()),
+            first(now > spots.c.published_us, now, article.desc()),
+        )
+    return func.coalesce(
+        first(tied & (article > spots.c.article_id), article),
+        first(now < spots.c.published_us, now.desc(), article),
+    )

@@ -27,6 +27,7 @@ LIMIT = 50
 
 _BEST_OF = 1000
 _TIME_S = 2.0
+_TOO_LONG = "没有在限定的时间内查完，请用更具体的词。 This takes too long, use more specific words."
 PAGE = "html"
 """What an answer for people is called."""
 
@@ -104,6 +105,8 @@ def answer(store: Store, presentation: Presentation, query: str, extension: str)
     with store.reading() as reader:
         found = find(reader, expression, LIMIT, stop=lambda: time.monotonic() > until)
         labels = {t.value: names.label(t.value, t.label, presentation.labels) for t in reader.terms(CATEGORY)}
+    if not found.complete and extension != PAGE:  # a reader would take a part for the whole
+        return Answer(503, PAGE, draw_search(site, query, fault=_TOO_LONG))
     feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known for hit in found.hits])
     for format in FORMATS:
         if format.extension == extension:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -28,3 +28,10 @@ class Presentation:
     def fingerprint(self) -> str:
         """Changes when anything but the articles changes what is published."""
         return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return msgspec.json.decode(text, type=cls)

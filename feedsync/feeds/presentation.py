@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
 from feedsync import __version__
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
-
-if TYPE_CHECKING:
-    from feedsync.model import Site
+from feedsync.model import Site
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@
 # make readers  five polls of newsboat, rss2email and reader against a running daemon
 # make pages    pages in Chromium: axe-core, screenshots in .cache/pages/shots
 # make crash    kill it at every moment and look at what is left (ten minutes at most)
+# make attack   show every hostile article to a real browser (Chromium)
+# make fuzz     look for input that breaks the readers, a minute each
 # make bench    time it against Hugo (installed with apt when it is missing)
 # make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
 # make uninstall  remove that again, but for data and configuration
@@ -26,6 +28,7 @@ SYSCONFDIR ?= /etc
 SYSTEM_PYTHON ?= /usr/bin/python3
 UNITS := feedsync.service feedsync.socket feedsync-resync@.service feedsync-resync@.timer
 ETC := $(DESTDIR)$(SYSCONFDIR)
+.PHONY: run test crash attack fuzz check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1
@@ -39,6 +42,14 @@ test: $(READY)
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash
+
+attack: $(READY)
+	FEEDSYNC_ATTACK=1 $(BIN)/python -m pytest tests/hostile
+
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || \
+	  (echo "skipped: atheris cannot be had for this Python; make test fuzzes with hypothesis" && false)
+	$(BIN)/python -m tests.fuzz
 
 check: $(READY)
 	$(BIN)/ruff format --check .

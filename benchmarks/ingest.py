@@ -191,8 +191,8 @@ def bench_latency(folder: Path, stored: int, samples: int = 50) -> None:
         daemon.wait()
 
 
-def wait_for(url: str, text: str) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(url: str, text: str, within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url) as answer:

@@ -200,7 +200,7 @@ def bench_burst(folder: Path, seconds: float, connections: int) -> None:
                 f"   cpu {rival.cpu_us['304'][0]:.1f} us",
                 flush=True,
             )
-        wait_for(url, re.search(r"NW(\d{18})", post(1999)[0]).group(1))  # type: ignore[union-attr]
+        wait_for(url, re.search(r"NW(\d{18})", post(1999)[0]).group(1), within_s=180)  # type: ignore[union-attr]
     finally:
         daemon.terminate()
         daemon.wait()

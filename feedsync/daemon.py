@@ -42,6 +42,7 @@ _STALLED_S = 600.0
 """A pass that shows no progress for so long hangs: in the database, say, or on the disk of the tree."""
 
 _SILENT_S = 60.0
+_INDEX_S = 30.0
 
 
 def serve(config: Config, reload: Callable[[], Config]) -> None:
@@ -101,6 +102,8 @@ def _web(config: Config) -> Options:
         idle_timeout_s=server.idle_timeout_s,
         write_timeout_s=server.write_timeout_s,
         cache_bytes=server.cache_bytes,
+        store_url=config.store_url,
+        presentation=config.presentation.to_json(),
     )
 
 
@@ -186,6 +189,7 @@ class _Worker:
 
     def __enter__(self) -> _Worker:
         self._plan()
+        self._schedule.often(self._passes.index, _INDEX_S)
         self._schedule.start()
         self._watcher.start()
         self._list_watcher.start()

@@ -29,6 +29,9 @@ log = logging.getLogger("feedsync.passes")
 _SLOW_S = 120.0
 """A pass that shows no progress for so long is worth a word in `status`."""
 
+_INDEX_STEP = 128
+_INDEX_PAUSE_S = 0.05
+
 _RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
 """When to look again at files that are being written; after that, the next scan does."""
 
@@ -100,6 +103,14 @@ class Passes:
     def publish(self) -> None:
         """Publish what is due; reads no source."""
         self._pass([], {})
+
+    def index(self) -> None:
+        """Bring the search index up to date, in small steps between which passes get their turn."""
+        try:
+            while not self._stopping.is_set() and self._store.index_some(_INDEX_STEP):
+                self._stopping.wait(_INDEX_PAUSE_S)
+        except FeedsyncError as error:
+            self._note_failure((), str(error), 0.0)
 
     def note(self, source: str, paths: Iterable[bytes]) -> bool:
         """Remember names that changed. True when nothing was remembered before, so that `look` is to be called."""

@@ -117,6 +117,10 @@ class Schedule:
             work, "date", run_date=datetime.now(UTC) + timedelta(seconds=after_s), name="soon", executor="soon"
         )
 
+    def often(self, work: Callable[[], object], every_s: float) -> None:
+        """Do this again and again, in a thread of its own, at low urgency."""
+        self._scheduler.add_job(work, "interval", seconds=every_s)
+
     def scan_soon(self, name: str) -> None:
         """Scan a source out of turn."""
         self.soon(lambda: self._scan(name))

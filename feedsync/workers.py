@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
@@ -44,7 +45,7 @@ class Workers:
                     f"there is no folder for temporary files: {error}",
                     remedy="set TMPDIR to one that can be written",
                 ) from error
-            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), relax_collector)
+            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), prepare_worker)
             for _ in range(self.count):  # the executor starts a process with the first work for it
                 self._pool.submit(_prepare, self._module)
 
@@ -66,6 +67,19 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._folder.close()
+
+
+def prepare_worker() -> None:
+    """What a worker process does first."""
+    relax_collector()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work for ever when the process that gave it some was killed."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _prepare(module: str) -> None:

@@ -84,6 +84,13 @@ def test_both_readmes_say_the_same() -> None:
     assert english.count("\n## ") == chinese.count("\n## ")
 
 
+def test_every_proof_of_reliability_exists() -> None:
+    named = {word for word in words_in_code(DOCS / "explanation/reliability.md") if word.startswith("test_")}
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 40
+    assert named <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+
+
 def test_links_lead_somewhere() -> None:
     for path in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):

@@ -186,6 +186,36 @@ def test_a_stopped_daemon_goes_on_where_it_was(tmp_path: Path) -> None:
     shell("publish", "--check")
 
 
+def children(pid: int) -> set[int]:
+    with contextlib.suppress(OSError):
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists() or (os.cpu_count() or 1) < 2, reason="no worker processes here"
+)
+def test_the_workers_of_a_killed_pass_end(shell: Shell) -> None:
+    for number in range(2000):
+        shell.put(f"{number}.md", post(f"20250314{number:010d}", f"标题{number}"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsync", "resync"], cwd=shell.folder, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    database = shell.folder / "var/feedsync.db-wal"
+    while not database.exists() or database.stat().st_size < 500_000:  # by then a worker has worked
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    while any(Path(f"/proc/{worker}/exe").exists() for worker in workers):
+        assert time.monotonic() < deadline, workers
+        time.sleep(0.02)
+    assert workers
+    recovers(shell, 2000)
+
+
 def run_in(shell: Shell, line: str, **env: str) -> subprocess.CompletedProcess[str]:
     """`feedsync` is the command, in a shell line, with nothing in the environment but this."""
     line = line.replace("feedsync ", f'"{sys.executable}" -m feedsync ')

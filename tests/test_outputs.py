@@ -14,6 +14,7 @@ import pytest
 
 from feedsync.errors import OutputError
 from feedsync.outputs import Tree
+from feedsync.outputs.encode import encoded
 
 
 def test_writing_skipping_and_removing(tmp_path: Path) -> None:
@@ -141,6 +142,8 @@ def test_encoded_copies_stand_beside_and_go_with_their_originals(tmp_path: Path)
     def copies() -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".gz", ".br")}
 
+    huge = os.urandom(70_000).hex().encode()
+    assert [suffix for suffix, _ in encoded("all.atom", huge)] == [".gz"]
     large, middle = "文章".encode() * 5000, b"<p>" * 1000
     for path, content in (("all.atom", large), ("a.html", middle), ("b.html", b"small"), ("c.png", large)):
         with tree.batch() as batch:

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -192,7 +193,14 @@ def test_large_type_is_the_same_bytes_with_another_style_sheet(desk: Desk) -> No
     assert large.startswith(normal)
     assert large != normal
     (root / "large/article").unlink()
-    assert differences(desk) == ["large/article"]
+    (root / "large/category").unlink()
+    shutil.copytree(root / "category", root / "large/category")  # by a tool that follows links
+    assert differences(desk) == ["large/article", "large/category"]
+    desk.run()
+    assert differences(desk) == []
+    (root / "large/article").unlink()
+    shutil.copytree(root / "article", root / "large/article")  # as a copy that follows links leaves it
+    assert "large/article" in differences(desk)
     desk.run()
     assert differences(desk) == []
 

@@ -14,6 +14,7 @@ from feedsync import __version__
 from feedsync.cli.care import backup_command, doctor_command, restore_command, withdraw_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
+from feedsync.cli.search import index_command, search_command
 from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
 from feedsync.collector import relax_collector
 from feedsync.errors import ConfigError, FeedsyncError
@@ -49,6 +50,8 @@ for _command in (
     quarantine_command,
     show_command,
     why_command,
+    search_command,
+    index_command,
     check_config_command,
     doctor_command,
     backup_command,

@@ -1,10 +1,11 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
-from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category
+from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category, feed_of_search
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
 from feedsync.feeds.pages import (
     CategoryLine,
+    HitLine,
     Line,
     Step,
     Stretch,
@@ -13,6 +14,7 @@ from feedsync.feeds.pages import (
     draw_category,
     draw_error,
     draw_index,
+    draw_search,
     line_of,
 )
 from feedsync.feeds.presentation import Presentation
@@ -27,6 +29,7 @@ __all__ = [
     "Deleted",
     "Feed",
     "Format",
+    "HitLine",
     "Line",
     "Presentation",
     "Step",
@@ -39,8 +42,10 @@ __all__ = [
     "draw_error",
     "draw_index",
     "draw_opml",
+    "draw_search",
     "feed_of_all",
     "feed_of_category",
+    "feed_of_search",
     "line_of",
     "select",
 ]

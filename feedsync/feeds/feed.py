@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import names
-from feedsync.text import strip_illegal
+from feedsync.text import digest, strip_illegal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,10 +43,11 @@ class Feed:
     alternate: str
     complete: bool = False
     deleted: tuple[Deleted, ...] = ()
+    suffix: str = ""
 
     def url(self, extension: str) -> str:
         """Where a format of the feed is published."""
-        return f"{self.stem}.{extension}"
+        return f"{self.stem}.{extension}{self.suffix}"
 
 
 def feed_of_all(site: Site, entries: Iterable[Known], *, complete: bool = False) -> Feed:
@@ -69,6 +70,19 @@ def feed_of_category(site: Site, value: str, label: str, entries: Iterable[Known
         names.url(site, stem),
         names.url(site, names.category_path(value, "html")),
         complete,
+    )
+
+
+def feed_of_search(site: Site, query: str, asked: str, entries: Iterable[Known]) -> Feed:
+    """The feed of a query; `asked` is the query as part of a URL."""
+    stem = names.url(site, names.SEARCH)
+    return Feed(
+        names.feed_id(site, f"{names.SEARCH}/{digest(query).hex()}"),
+        strip_illegal(f"{query} - {site.title}"),
+        _newest(entries),
+        stem,
+        f"{stem}?{asked}",
+        suffix=f"?{asked}",
     )
 
 

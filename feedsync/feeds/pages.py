@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from feedsync.feeds.diff import Edit
+    from feedsync.feeds.feed import Feed
     from feedsync.model import Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
     autoescape=True,
+    auto_reload=False,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -90,6 +92,15 @@ class Stretch:
     lines: tuple[Line, ...]
     newer: str
     older: str
+
+
+@dataclass(frozen=True, slots=True)
+class HitLine:
+    """An article that was found: its title and a part of its text, each in pieces (text, whether it is a hit)."""
+
+    line: Line
+    title: Sequence[tuple[str, bool]]
+    text: Sequence[tuple[str, bool]]
 
 
 def line_of(known: Known, site: Site, *, pages: bool) -> Line:
@@ -165,6 +176,30 @@ def draw_error(site: Site, status: int) -> bytes:
     """What a server shows for a path that is not there (404) or a method it does not know (405)."""
     root = names.url(site, "")
     return _draw("error.html", site, f"{status}.html", root=root, status=status, feed=feed_of_all(site, ()))
+
+
+def draw_search(
+    site: Site,
+    query: str,
+    feed: Feed | None = None,
+    hits: Sequence[HitLine] = (),
+    *,
+    more: bool = False,
+    complete: bool = True,
+    fault: str = "",
+) -> bytes:
+    """The form, and what a query found, or why it means nothing. `feed` is that of the query."""
+    return _draw(
+        "search.html",
+        site,
+        names.SEARCH,
+        query=query,
+        feed=feed,
+        hits=hits,
+        more=more,
+        complete=complete,
+        fault=fault,
+    )
 
 
 def _for_pages(html: str) -> str:

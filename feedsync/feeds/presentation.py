@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Self
 
 import msgspec
 
 from feedsync import __version__
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
-
-if TYPE_CHECKING:
-    from feedsync.model import Site
+from feedsync.model import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +29,10 @@ class Presentation:
     def fingerprint(self) -> str:
         """Changes when anything but the articles changes what is published."""
         return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return msgspec.json.decode(text, type=cls)

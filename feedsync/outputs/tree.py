@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
+import shutil
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +31,7 @@ _SYNC_ALL_FROM = 32
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
 _PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _NEXT_SECOND_NS = 1_000_000_000
 _OUTDATED_BY_S = 2
 """A file may be dated up to a second into the future; see `_outdate`."""
@@ -104,12 +107,12 @@ class Tree:
         return sum(1 for _ in self._left())
 
     def _left(self) -> Iterator[str]:
-        for folder, _, files in os.walk(self.root):
-            for name in files:
+        for folder, folders, files in os.walk(self.root):
+            for name in (*files, *folders):  # a link on its way is one or the other, or leads nowhere yet
                 match = _TEMPORARY.fullmatch(name)
                 path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    if match and not _writing(int(match.group(1)), os.stat(path).st_mtime):
+                    if match and not _writing(int(match.group(1)), os.lstat(path).st_mtime):
                         yield path
 
     def batch(self) -> Batch:
@@ -152,17 +155,25 @@ class Batch:
         return differs
 
     def alias(self, path: str, target: str) -> bool:
-        """Whether a symbolic link to this target, relative to it, is put in place: nobody may see it half made."""
+        """Whether a symbolic link to this target, relative to it, was not there and is now.
+
+        What stands in its place (a copy of the tree made by a tool that follows links) makes room. Where the file
+        system knows no links, there is none.
+        """
         link = self._root / path
         try:
             if link.is_symlink() and str(link.readlink()) == target:
                 return False
             self._make_folder(link.parent)
+            if link.is_dir() and not link.is_symlink():
+                shutil.rmtree(link)  # a copy of the tree was made with its links followed
             temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
             os.replace(temporary, link)
         except OSError as error:
+            if error.errno in _NO_LINKS:
+                return False
             raise _unusable(link, error) from error
         return True
 

@@ -3,6 +3,7 @@
 The functions for fetched documents are in `page`, `listing` and `upstream`, and imported from there.
 """
 
+from feedsync.parse.clean import text_of
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
@@ -20,5 +21,6 @@ __all__ = [
     "measure",
     "parse",
     "selector_fault",
+    "text_of",
     "text_url",
 ]

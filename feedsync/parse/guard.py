@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from feedsync.errors import Refused
 from feedsync.parse.elements import SELF_CLOSING, VOID
 from feedsync.parse.symbols import subjects_in_markup
+from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
     from feedsync.model import Symbol
@@ -20,6 +21,7 @@ _MAX_TAGS = 200_000
 _LONG_TAG = 20_000
 _MAX_ATTRIBUTES = 1000
 
+_REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]{1,7})(?![0-9a-fA-F])|0*([0-9]{1,8})(?![0-9]));?")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*>")
 _CHART_START = re.compile(r"<!--\s{0,9}EM_StockImg_Start\s{0,9}-->")
 _CHART_END = re.compile(r"<!--\s{0,9}EM_StockImg_End\s{0,9}-->")
@@ -57,6 +59,17 @@ def open_cdata(source: str) -> str:
         parts += [source[position:start], escape(source[start + 9 : end], quote=False)]
         position = end + 3
     return "".join([*parts, source[position:]])
+
+
+def drop_illegal_references(source: str) -> str:
+    """Without character references to what no XML document may hold: lxml reads them, and refuses to move them."""
+    return _REFERENCE.sub(_legal, source) if "&#" in source else source
+
+
+def _legal(reference: re.Match[str]) -> str:
+    hexadecimal, decimal = reference.groups()
+    code = int(hexadecimal, 16) if hexadecimal else int(decimal)
+    return reference.group() if code <= 0x10FFFF and strip_illegal(chr(code)) else ""
 
 
 def cut_charts(source: str) -> tuple[str, list[Symbol]]:

@@ -15,7 +15,7 @@ from lxml import html as lxml_html
 from feedsync.model import Credit, Symbol, unite_symbols
 from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
 from feedsync.parse.elements import BLOCKS, DROPPED, PUBLISHED, UNWRAPPED
-from feedsync.parse.guard import check_depth, cut_charts, open_cdata, too_deep
+from feedsync.parse.guard import check_depth, cut_charts, drop_illegal_references, open_cdata, too_deep
 from feedsync.parse.links import mend_images, unwrap_links
 from feedsync.parse.trim import trim
 from feedsync.text import strip_illegal
@@ -59,7 +59,7 @@ _HIDDEN = re.compile(r"(?<![\w-])(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}
 def clean_markup(source: str, base: str) -> tuple[str, Credit | None, tuple[Symbol, ...]]:
     """What `clean.clean_html` says of HTML that is more than plain paragraphs. Raises Refused (`too-deep`)."""
     source = _PAGE_TAG.sub("", source)
-    source = open_cdata(source)
+    source = drop_illegal_references(open_cdata(source))
     check_depth(source)
     source, symbols = cut_charts(source)
     body = _parse(source)

@@ -17,6 +17,7 @@ from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
 from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term, Tombstone
+from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
 if TYPE_CHECKING:
@@ -27,23 +28,27 @@ __all__ = [
     "ALL",
     "CATEGORY",
     "SYMBOL",
+    "WORTHWHILE",
     "Beside",
     "FetchRow",
     "FetchSummary",
     "Fetches",
     "FileRow",
     "HostRow",
+    "Index",
     "Quarantined",
     "Reader",
     "Revision",
     "SourceRow",
     "Spot",
+    "Stopped",
     "Store",
     "Term",
     "Tombstone",
     "Writer",
     "exclusive",
     "lock_holder",
+    "stoppable",
 ]
 
 LOCK_TIMEOUT_S = 600.0
@@ -166,6 +171,14 @@ class Store:
             yield Writer(connection)
             if discard:
                 transaction.rollback()
+
+    def index_some(self, limit: int) -> int:
+        """Index articles that changed, when they are many enough to be worth it. How many there were."""
+        with self.reading() as reader:
+            if Index(reader.connection).pending(WORTHWHILE) < WORTHWHILE:
+                return 0
+        with self.lock(), self.writing() as writer:
+            return Index(writer.connection).catch_up(limit)
 
     def _recognise(self) -> None:
         """Open anew what was replaced since the last pass: what is written to the former file is lost."""

@@ -7,6 +7,7 @@ see `codec.id_of_key`. A change here needs a migration in `migrations/versions`.
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -262,3 +264,19 @@ term_labels = Table(
     Column("articles", Integer, nullable=False),
     comment="how many articles suggest each label; the most suggested is shown",
 )
+
+search_numbers = Table(
+    "search_numbers",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("article_id", ForeignKey("articles.id"), nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False),
+    comment="under which number the search index has an article, and what of it; small numbers keep the index small",
+)
+
+SEARCH_INDEX = (
+    "CREATE VIRTUAL TABLE search_index USING fts5(tokens, content='', columnsize=0, detail=none, tokenize='ascii')",
+    "INSERT INTO search_index (search_index, rank) VALUES ('hashsize', 16777216)",  # a batch becomes one segment
+)
+for _statement in SEARCH_INDEX:
+    event.listen(metadata, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -1,5 +1,5 @@
 """Which response a request gets. The bytes of a response never depend on anything a client says but the path,
-the conditional fields and Accept-Encoding: no Host, no query, no forwarded field takes part.
+the conditional fields and Accept-Encoding: no Host, no forwarded field takes part, a query only in searches.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from feedsync.web.conditions import codings, failed, unchanged
 from feedsync.web.files import Files, Gone
 from feedsync.web.kinds import CROSS_ORIGIN, kind_of
 from feedsync.web.message import Response, bare, page
+from feedsync.web.search import EXTENSIONS, Searches
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from feedsync.web.message import Fields, Request
     from feedsync.web.options import Options
 
@@ -43,10 +46,18 @@ class Application:
 
     def __init__(self, options: Options) -> None:
         self._files = Files(options.root, options.cache_bytes)
+        self._searches = Searches(options) if options.store_url else None
         self._redirects = {
             _path(old.encode()): bare(301, (("Location", new), ("Cache-Control", "public, max-age=3600")), CROSS_ORIGIN)
             for old, new in options.redirects.items()
         }
+
+    def search(self, request: Request) -> Future[Response] | None:
+        """The response to a search, some time later; None for any other request."""
+        extension = EXTENSIONS.get(request.target)
+        if extension is None or self._searches is None or request.method not in ("GET", "HEAD"):
+            return None
+        return self._searches.begin(request, extension)
 
     def respond(self, request: Request) -> Response:
         """The response to a GET; one to HEAD is the same, its body not sent."""

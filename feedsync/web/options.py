@@ -18,3 +18,7 @@ class Options:
     idle_timeout_s: float = 60
     write_timeout_s: float = 30
     cache_bytes: int = 64_000_000
+    store_url: str = ""
+    """Where to search; "" for nowhere."""
+    presentation: str = ""
+    """The options that take part in what a search shows: `feeds.Presentation` as JSON."""

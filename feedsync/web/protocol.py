@@ -22,6 +22,8 @@ import httptools
 from feedsync.web.message import STATUS_LINES, File, Request, Response, page
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from feedsync.web.server import Server
 
 log = logging.getLogger("feedsync.web")
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_queue",
+        "_searching",
         "_server",
         "_socket",
         "_target",
@@ -97,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._offset = 0
         self._paused = False
         self._engaged = False
+        self._searching = False
+        """A response is on its way that is not made at once."""
         self._last = False
         """No further request is read."""
         self._lingers = False
@@ -282,16 +287,19 @@ class Connection(asyncio.Protocol):
     def _answer(self) -> None:
         """Send as much as the client takes: the rest of a response, then the next request's."""
         transport = self._transport
-        while not self._paused and not transport.is_closing():
+        while not self._paused and not self._searching and not transport.is_closing():
             if self._file is not None:
                 self._send_more()
             elif self._queue:
                 request, last = self._queue.popleft()
                 self._engaged = True
-                self._send(self._respond(request), whole=request.method != "HEAD", close=last)
+                if (search := self._server.application.search(request)) is not None:
+                    self._wait_for(search, whole=request.method != "HEAD", close=last)
+                else:
+                    self._send(self._respond(request), whole=request.method != "HEAD", close=last)
             else:
                 break
-        if self._file is not None or self._paused or self._queue:
+        if self._file is not None or self._paused or self._queue or self._searching:
             self._server.engage(self)
             transport.pause_reading()
         elif self._engaged:
@@ -313,6 +321,19 @@ class Connection(asyncio.Protocol):
             transport.resume_reading()
         else:
             transport.close()
+
+    def _wait_for(self, search: Future[Response], *, whole: bool, close: bool) -> None:
+        """Go on with the response to a search once it is there; others are served meanwhile."""
+        self._searching = True
+        self.deadline = monotonic() + self._server.options.write_timeout_s
+
+        def done(found: asyncio.Future[Response]) -> None:
+            self._searching = False
+            if not self._transport.is_closing():
+                self._send(found.result(), whole=whole, close=close or (self._last and not self._queue))
+                self._answer()
+
+        asyncio.wrap_future(search).add_done_callback(done)
 
     def _respond(self, request: Request) -> Response:
         try:

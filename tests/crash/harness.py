@@ -247,7 +247,7 @@ def _copied(template: Site, folder: Path) -> Site:
     shutil.rmtree(folder, ignore_errors=True)
     copy = Site(folder, 0)
     shutil.rmtree(folder)
-    shutil.copytree(template.folder, folder)
+    shutil.copytree(template.folder, folder, symlinks=True)
     copy.present, copy.acknowledged = dict(template.present), set(template.acknowledged)
     return copy
 

@@ -154,7 +154,7 @@ class Site:
             if f"<title>{title}</title>" not in feed:
                 self.problems.append(f"all.atom has {code} not, or not as it was edited last")
         for path in self.tree.rglob("*"):
-            if path.is_file() and _TEMPORARY.fullmatch(path.name):
+            if _TEMPORARY.fullmatch(path.name):
                 self.problems.append(f"a temporary file is left: {path.name}")
         beside = {path.name for path in self.database.parent.iterdir() if path != self.tree}
         if strange := {name for name in beside if not name.startswith("feedsync.db") or name.endswith(".tmp")}:

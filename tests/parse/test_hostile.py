@@ -64,6 +64,10 @@ def test_it_is_read_or_refused_in_no_time(text: str) -> None:
         ("<p>a<![CDATA[x<y]]>b ]]></p>", "<p>ax&lt;yb ]]&gt;</p>"),
         ('<p>正文</p><img {a src="https://a.example/b.jpg">', '<p>正文</p><img src="https://a.example/b.jpg" alt="">'),
         ('<p><a {{x}} href="https://a.example/">t</a></p>', '<p><a href="https://a.example/">t</a></p>'),
+        (
+            "<p> &#1;正文&#x1f;。<b>&#xFFFE;</b>&#0;</p><p>\n&#x0;后&#65;文&#57344</p>",
+            "<p>正文。</p><p>后A文\ue000</p>",
+        ),
         ('<p style="display:/**/none">一</p><p style="x-display:none">二</p>', "<p>二</p>"),
     ],
 )

@@ -76,8 +76,8 @@ class Drawing:
         self._drawn.clear()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format; nothing for a category without articles."""
-        if term.scheme == CATEGORY and not term.articles:
+        """The feed of a term in every format; nothing for a category that has none."""
+        if term.scheme == CATEGORY and not term.standing:
             return []
         window = self._window
         places = select(
@@ -96,7 +96,7 @@ class Drawing:
 
     def first_page(self, reader: Reader, term: Term) -> list[File]:
         """The page of a category: its newest articles, and the way to the others."""
-        if term.scheme != CATEGORY or not term.articles:
+        if term.scheme != CATEGORY or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
         lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
@@ -121,7 +121,7 @@ class Drawing:
 
     def front(self, reader: Reader, terms: Sequence[Term]) -> Iterator[File]:
         """The index and the list of feeds."""
-        filled = [term for term in terms if term.scheme == CATEGORY and term.articles]
+        filled = [term for term in terms if term.scheme == CATEGORY and term.standing]
         filled.sort(key=lambda term: (self.label(term), term.value))
         everything = [term for term in terms if term.scheme == ALL]
         newest = reader.newest_of_each([term.id for term in filled], _INDEX_TITLES)

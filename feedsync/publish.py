@@ -102,7 +102,7 @@ class Publisher:
 
     def glance(self, reader: Reader) -> list[str]:
         """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
-        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.standing]
         path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
         wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
         for term in terms:
@@ -156,7 +156,7 @@ class Publisher:
         """How far article pages are published, and whether published files have gone missing."""
         pages_seq = int(reader.state("pages_seq") or -1)
         terms = reader.terms(ALL, CATEGORY)
-        published = [term for term in terms if term.scheme == CATEGORY and term.articles and term.published_seq >= 0]
+        published = [term for term in terms if term.scheme == CATEGORY and term.standing and term.published_seq >= 0]
         if not any(term.published_seq >= 0 for term in terms):
             return pages_seq, False
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
@@ -167,7 +167,7 @@ class Publisher:
             return -1, True
         if not self.presentation.pages or pages_seq < 0:
             return pages_seq, False
-        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published)]
+        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published if term.articles)]
         lost_pages = not all((self.tree.root / folder).is_dir() for folder in folders)
         return (-1, True) if lost_pages else (pages_seq, False)
 
@@ -266,7 +266,7 @@ class Publisher:
                 report.written += any(changed)
                 for path, content in self._drawing.first_page(reader, term):
                     batch.put(path, content)
-                if term.scheme == CATEGORY and not term.articles:
+                if term.scheme == CATEGORY and not term.standing:
                     for extension in _EXTENSIONS:
                         report.removed += batch.remove(names.category_path(term.value, extension))
             if due or not terms:
@@ -276,7 +276,7 @@ class Publisher:
                 batch.put(path, content)
             for path, target in names.LARGE_ALIASES.items():
                 batch.alias(path, target)
-            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.articles)
+            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.standing)
             report.unchanged = feeds - report.written
         if due:
             with store.writing() as writer:
@@ -287,7 +287,7 @@ class Publisher:
         wanted: set[str] = set()
         with store.reading() as reader, self.tree.batch() as batch:
             for term in reader.terms(CATEGORY):
-                if term.articles:
+                if term.standing:
                     wanted |= {names.category_path(term.value, extension) for extension in _EXTENSIONS}
                 if self.presentation.pages:
                     archive = self._drawing.archive(reader, term)

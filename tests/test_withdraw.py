@@ -3,10 +3,13 @@
 import itertools
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from gzip import decompress as gunzip
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from click.testing import CliRunner
@@ -18,9 +21,9 @@ from feedsync.cli import command
 from feedsync.errors import StoreError, UsageError
 from feedsync.model import Known
 from feedsync.publish import Publisher
-from feedsync.web.application import Application
-from feedsync.web.message import Request
-from feedsync.web.options import Options
+from feedsync.server import HttpServer, listen
+from feedsync.store import Index
+from feedsync.web import Options
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import START, Desk, post, read
 from tests.test_cli import Shell
@@ -222,6 +225,53 @@ def test_tombstones_are_counted_back_from_the_newest_arrival(desk: Desk) -> None
     check(desk)
 
 
+def test_a_category_that_lost_its_last_article_still_tells_of_it(desk: Desk) -> None:
+    """Whoever reads it has that article, and would be told nothing by a 404."""
+    desk.put("a.md", post(CODE, "唯一的", category="meiti"))
+    desk.put("b.md", post(OTHER))
+    desk.run()
+    before = desk.published()
+    take_out(desk)
+    for name in ("all.atom", "category/meiti.atom"):
+        assert [ref for ref, _, _ in tombstones(desk, name)] == [f"tag:example.org,2026:article/{CODE}"]
+    after = desk.published()
+    assert before.keys() - after.keys() == {PAGE, "category/meiti/2025-1.html"}
+    assert after.keys() - before.keys() == {f"{PAGE}.gone"}
+    assert "category/meiti.atom" in after["feeds.opml"].decode()
+    check(desk)
+    desk.run(full=True)
+    assert desk.published() == after
+    desk.put("a.md", post(CODE, "唯一的", category="elsewhere"))
+    desk.run()
+    bring_back(desk)
+    assert "category/elsewhere.atom" in desk.published()
+    assert not [name for name in desk.published() if "meiti" in name]  # it holds nothing and tells of nothing
+    check(desk)
+
+
+def test_the_archive_closes_the_gap(desk: Desk) -> None:
+    """A page of a hundred, one of one, and a year of one: whichever leaves, all pages are as if drawn anew."""
+    codes = [f"2025031426{number:08d}" for number in range(102)]
+    for number, code in enumerate(codes[:101]):
+        at = datetime(2025, 1, 1, 9, tzinfo=START.tzinfo) + timedelta(hours=number)
+        desk.put(f"{code}.md", post(code, f"第{number}篇", date=f"{at:%Y-%m-%d %H:%M:%S} +0000"))
+    desk.put(f"{codes[101]}.md", post(codes[101], "去年的", date="2024-05-05 10:00:00 +0800"))
+    desk.run()
+    before = desk.published()
+    archive = {f"category/emnews/{name}.html" for name in ("2024-1", "2025-1", "2025-2")}
+    assert archive <= before.keys()
+    for key, left in ((codes[50], {"2024-1", "2025-1"}), (codes[101], {"2025-1"}), (codes[0], {"2025-1"})):
+        take_out(desk, key)
+        pages = {name for name in desk.published() if name.startswith("category/emnews/")}
+        assert pages == {f"category/emnews/{name}.html" for name in left}
+        assert not [n for n, content in desk.published().items() if f"{key}.html".encode() in content]
+        check(desk)
+    for key in (codes[0], codes[50], codes[101]):
+        bring_back(desk, key)
+        check(desk)
+    assert desk.published() == before
+
+
 _DOCUMENTS = st.lists(
     st.tuples(
         st.sampled_from("abc"), st.sampled_from(["甲", "乙"]), st.sampled_from(["emnews", "meiti"]), st.booleans()
@@ -286,24 +336,76 @@ def test_a_clock_that_is_set_back_does_not_hide_the_withdrawal(desk: Desk) -> No
     assert datetime.fromisoformat(stone[1]) == START + timedelta(minutes=1, seconds=1)
 
 
-def answer(root: Path, path: str) -> int:
-    application = Application(Options(str(root)))
-    return application.respond(Request("GET", path.encode(), b"", {})).status
+class Served:
+    """What people get of a desk's tree from the daemon's server."""
+
+    def __init__(self, desk: Desk, port: int) -> None:
+        self.desk = desk
+        self.port = port
+
+    def ask(self, target: str) -> tuple[int, str, str]:
+        """The status, how long it may be kept, and what it says."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", target, headers={"Accept-Encoding": "gzip"})
+            found = connection.getresponse()
+            content = found.read()
+            packed = found.getheader("Content-Encoding") == "gzip"
+            return found.status, found.getheader("Cache-Control", ""), (gunzip(content) if packed else content).decode()
+        finally:
+            connection.close()
+
+    def status(self, target: str) -> int:
+        return self.ask(target)[0]
 
 
-def test_the_page_of_a_withdrawn_article_is_gone_for_good(desk: Desk) -> None:
-    desk.put("a.md", post(CODE))
-    desk.put("b.md", post(OTHER))
+@pytest.fixture
+def served(desk: Desk) -> Iterator[Served]:
+    desk.put("a.md", post(CODE, "要撤的标题"))
+    desk.put("b.md", post(OTHER, "别的标题"))
     desk.run()
-    assert answer(desk.tree.root, f"/{PAGE}") == 200
-    take_out(desk)
-    assert answer(desk.tree.root, f"/{PAGE}") == answer(desk.tree.root, f"/large/{PAGE}") == 410
-    assert answer(desk.tree.root, f"/{PAGE}.gone") == 404
-    assert answer(desk.tree.root, "/article/202503142600000009.html") == 404
-    desk.run(full=True)
-    assert answer(desk.tree.root, f"/{PAGE}") == 410
-    bring_back(desk)
-    assert answer(desk.tree.root, f"/{PAGE}") == 200
+    with listen("127.0.0.1", 0) as socket:
+        url, presentation = f"sqlite:///{desk.store.path}", desk.presentation.to_json()
+        with HttpServer(Options(str(desk.tree.root), store_url=url, presentation=presentation), [socket]):
+            yield Served(desk, socket.getsockname()[1])
+
+
+def test_the_page_of_a_withdrawn_article_is_gone_for_good(served: Served) -> None:
+    assert served.status(f"/{PAGE}") == 200
+    take_out(served.desk)
+    for path in (f"/{PAGE}", f"/large/{PAGE}"):
+        status, kept, page = served.ask(path)
+        assert (status, kept) == (410, "no-store")
+        assert "已经撤下" in page
+    assert served.status(f"/{PAGE}.gone") == 404
+    assert served.status("/article/202503142600000009.html") == 404
+    served.desk.run(full=True)
+    assert served.status(f"/{PAGE}") == 410
+    bring_back(served.desk)
+    assert served.status(f"/{PAGE}") == 200
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_no_search_finds_it(served: Served, indexed: bool) -> None:
+    targets = [f"/search{extension}?{urlencode({'q': '标题'})}" for extension in ("", ".atom", ".rss", ".json")]
+
+    def found() -> set[bool]:
+        if indexed:
+            with served.desk.store.writing() as writer:
+                Index(writer.connection).catch_up(100)
+        pages = [served.ask(target) for target in targets]
+        assert [page[0] for page in pages] == [200] * 4
+        assert all(OTHER in page[2] for page in pages)
+        return {CODE in page[2] for page in pages}
+
+    assert found() == {True}
+    take_out(served.desk)
+    assert found() == {False}
+    served.desk.put("copy.md", post(CODE, "新的标题"))
+    served.desk.run()
+    assert found() == {False}
+    bring_back(served.desk)
+    assert found() == {True}
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
     counts = reader.totals()
     return {
         "version": __version__,
-        "counts": counts | {"feeds": 1 + sum(1 for term in reader.terms("category") if term.articles)},
+        "counts": counts | {"feeds": 1 + sum(1 for term in reader.terms("category") if term.standing)},
         "sources": {
             row.name: {
                 "configured": row.name in configured,

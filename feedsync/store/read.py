@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from feedsync.model import Entry, Known, Origin, Place, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
@@ -51,10 +51,17 @@ class Term:
     articles: int
     changed_seq: int
     published_seq: int
+    told: bool = False
+    """Whether something was withdrawn from it."""
 
     @property
     def due(self) -> bool:
         return self.changed_seq > self.published_seq
+
+    @property
+    def standing(self) -> bool:
+        """Whether there is a feed of it: of articles, or of none any more, for those who have what was withdrawn."""
+        return self.articles > 0 or self.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +256,8 @@ class Reader(Places):
 
     def terms(self, *schemes: str) -> list[Term]:
         """All terms of these schemes, by scheme and value; some may hold no article any more."""
-        statement = select(terms).where(terms.c.scheme.in_(schemes)).order_by(terms.c.scheme, terms.c.value)
+        told = exists().where(tombstones.c.term_id == terms.c.id)
+        statement = select(terms, told).where(terms.c.scheme.in_(schemes)).order_by(terms.c.scheme, terms.c.value)
         return [Term(*row) for row in self.connection.execute(statement)]
 
     def newest(self, term_id: int, limit: int, *, by_revision: bool = False) -> list[Place]:

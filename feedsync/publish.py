@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from feedsync.drawing import EVERYTHING, Drawing, instead
 from feedsync.errors import OutputError
-from feedsync.feeds import FORMATS, names
+from feedsync.feeds import FORMATS, SHEETS, names
 from feedsync.model import KEY_PATTERN
 from feedsync.store import ALL, CATEGORY
 
@@ -29,6 +29,7 @@ _PAGES_PER_BATCH = 500
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
 _EXTENSIONS = (*_FORMATS, "html")
+_FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 
@@ -160,7 +161,7 @@ class Publisher:
         if not any(term.published_seq >= 0 for term in terms):
             return pages_seq, False
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
-        if not front <= self.tree.names():
+        if not front <= self.tree.names() or not all((self.tree.root / path).is_file() for path in _FIXED):
             return -1, True
         expected = {f"{names.slug(term.value)}.{extension}" for term in published for extension in _EXTENSIONS}
         if not expected <= self.tree.names(names.CATEGORY_FOLDER):
@@ -272,8 +273,8 @@ class Publisher:
             if due or not terms:
                 for path, content in self._drawing.front(reader, terms):
                     batch.put(path, content)
-            for path, content in self._drawing.fixed():
-                batch.put(path, content)
+                for path, content in self._drawing.fixed():
+                    batch.put(path, content)
             for path, target in names.LARGE_ALIASES.items():
                 batch.alias(path, target)
             feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.standing)

@@ -42,7 +42,7 @@ _MAX_TITLE = 500
 _MAX_TIME_LINE = 200
 _TIME_PLACES = re.compile(r"time|date|pub|info|source|meta|from|author|byline|subtitle", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:文章|新闻|稿件)?来源\s*[:：]\s*([^\s|｜/，,；;（(）)\[\]【】]{1,30})")
-_TAIL = re.compile(r"(.{5,}?)(\s*[_|｜]\s*|\s+[-–—·]+\s+|[-–—]+)([^_|｜–—-]{1,40})")
+_TAIL = re.compile(r"(.{5,}?)(\s{0,4}[_|｜]\s{0,4}|\s{1,4}[-–—·]{1,4}\s{1,4}|[-–—]{1,4})([^_|｜–—-]{1,40})")
 _SITE = re.compile(r"\S{0,20}(?:网|报|社|频道|财经|新闻|资讯|在线|快讯|证券|中心|首页)")
 _LATIN = re.compile(r"[A-Za-z0-9. ]{2,20}")
 

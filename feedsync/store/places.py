@@ -122,26 +122,28 @@ class Places:
 
     def newest_of_each(self, term_ids: Iterable[int], limit: int) -> dict[int, list[int]]:
         """The newest articles of each of these terms."""
-        m, inner = memberships.c, memberships.alias("inner")
-        newest = (
-            select(inner.c.article_id)
-            .where(inner.c.term_id == terms.c.id)
-            .order_by(inner.c.published_us.desc(), inner.c.article_id)
-            .limit(limit)
-            .correlate(terms)
-        )
+        m = memberships.c
+        last = _nth_newest(limit - 1)
         wanted = list(term_ids)
         found: dict[int, list[int]] = {term_id: [] for term_id in wanted}
         for start in range(0, len(wanted), _CHUNK):
             statement = (
                 select(m.term_id, m.article_id)
                 .join(terms, terms.c.id == m.term_id)
-                .where(terms.c.id.in_(wanted[start : start + _CHUNK]), m.article_id.in_(newest))
+                .where(terms.c.id.in_(wanted[start : start + _CHUNK]), m.published_us >= last)
                 .order_by(m.published_us.desc(), m.article_id)
             )
             for term_id, article_id in self.connection.execute(statement):
-                found[term_id].append(article_id)
+                if len(found[term_id]) < limit:  # many may share the last one's moment
+                    found[term_id].append(article_id)
         return found
+
+
+def _nth_newest(offset: int) -> Any:
+    """When the article at a place of a term's order was published; before everything where it has fewer."""
+    inner = memberships.alias("inner")
+    moment = select(inner.c.published_us).where(inner.c.term_id == terms.c.id).order_by(inner.c.published_us.desc())
+    return func.coalesce(moment.limit(1).offset(offset).correlate(terms).scalar_subquery(), -(2**63))
 
 
 def _instant(us: int | None) -> datetime | None:

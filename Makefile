@@ -19,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test crash check format readers pages bench lock clean install uninstall systemd
+.PHONY: run test crash attack fuzz check format readers pages bench lock clean install uninstall systemd
 
 # Where `make install` puts things. The interpreter must be one that the service's user can reach.
 PREFIX ?= /opt/feedsync
@@ -28,7 +28,6 @@ SYSCONFDIR ?= /etc
 SYSTEM_PYTHON ?= /usr/bin/python3
 UNITS := feedsync.service feedsync.socket feedsync-resync@.service feedsync-resync@.timer
 ETC := $(DESTDIR)$(SYSCONFDIR)
-.PHONY: run test crash attack fuzz check format bench lock clean
 
 run: $(READY)
 	$(BIN)/feedsync resync || test $$? -eq 1

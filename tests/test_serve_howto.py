@@ -21,6 +21,8 @@ MODULE = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 SAME = ("content-type", "cache-control", "content-encoding", "vary", "content-security-policy", "x-content-type-options",
         "x-frame-options", "referrer-policy", "access-control-allow-origin", "last-modified", "content-length", "allow")  # fmt: skip
 
+TOLD = ("text/html; charset=utf-8", "no-store")
+
 
 class Nginx(Web):
     """nginx, asked as our server is."""
@@ -125,6 +127,16 @@ def test_nothing_else_is_served(both: tuple[Web, Nginx], target: str) -> None:
             assert (answer.status, answer.body) == (404, PUBLISHED["404.html"])
             assert answer.fields["cache-control"] == "no-store"
             assert "script" not in answer.fields["content-security-policy"]
+
+
+def test_what_was_withdrawn_is_gone_for_good(both: tuple[Web, Nginx]) -> None:
+    for server in both:
+        for target in ("/article/202503142600000002.html", "/large/article/202503142600000002.html"):
+            answer = server.ask(target)
+            assert (answer.status, answer.body) == (410, PUBLISHED["410.html"])
+            assert (answer.fields["content-type"], answer.fields["cache-control"]) == TOLD
+            assert "script" not in answer.fields["content-security-policy"]
+        assert server.ask("/article/202503142600000002.html.gone").status == 404
 
 
 def test_methods_and_moved_paths(both: tuple[Web, Nginx]) -> None:

@@ -53,7 +53,10 @@ def test_no_page_holds_danger(desk: Desk) -> None:
         assert len(heads) == 1
         assert {element.tag for element in heads[0]} <= {"meta", "title", "link", "style"}
         for link in heads[0].findall("link"):
-            assert re.match(r"http://127\.0\.0\.1:8080/|(?:\.\./)*[a-z]+/[a-z0-9_-]+\.(?:atom|rss|json|html|css)$", link.get("href", ""))
+            assert re.match(
+                r"http://127\.0\.0\.1:8080/|(?:\.\./)*[a-z]+/[a-z0-9_-]+\.(?:atom|rss|json|html|css)$",
+                link.get("href", ""),
+            )
         for element in page.find("body").iterdescendants():
             assert element.tag not in ("script", "style", "iframe", "object", "form", "meta", "base", "svg", "math")
             for name, value in element.items():

@@ -1,6 +1,7 @@
 # make run      set everything up, ingest seeds/, publish, serve on http://127.0.0.1:8080
 # make test     set everything up, run the tests
-# make check    format, lint, types, layers, tests with coverage
+# make check    format, lint, types, layers
+# make coverage the tests once more, with what they reach (nine tenths at least)
 # make readers  five polls of newsboat, rss2email and reader against a running daemon
 # make pages    pages in Chromium: axe-core, screenshots in .cache/pages/shots
 # make crash    kill it at every moment and look at what is left (ten minutes at most)
@@ -20,6 +21,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: run test crash attack fuzz check format readers pages bench lock clean install uninstall systemd
+.PHONY: run test check coverage format readers pages crash attack fuzz bench lock clean install uninstall systemd
 
 # Where `make install` puts things. The interpreter must be one that the service's user can reach.
 PREFIX ?= /opt/feedsync
@@ -37,7 +39,7 @@ run: $(READY)
 	$(BIN)/feedsync run
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash
@@ -55,8 +57,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

@@ -238,7 +238,7 @@ class Reader(Places):
             .join(articles, articles.c.id == documents.c.article_id)
             .where(documents.c.source_id == source_id, documents.c.location.op("GLOB")("http*://*"))
         )
-        return {row.location: row.key for row in self.connection.execute(statement)}
+        return dict(self.connection.execute(statement).all())
 
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""

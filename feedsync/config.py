@@ -55,6 +55,7 @@ class OutputTable:
 
     path: str = "var/public"
     pages: bool = True
+    search: bool = True
     explain: bool = False
 
 
@@ -182,6 +183,7 @@ class _Checker:
                 pages=output.pages,
                 tombstone_days=feeds.tombstone_days,
                 explain=output.explain,
+                search=output.search,
             ),
             store_url=store.url,
             output=Path(output.path),

@@ -67,6 +67,7 @@ class Drawing:
         self._configured = presentation.labels
         self._pages = presentation.pages
         self._explain = presentation.explain
+        self._search = presentation.search
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
         self._drawn = _EntryCache(_CACHE_BYTES)
@@ -130,7 +131,7 @@ class Drawing:
         wanted = {article_id for ids in (top, *newest.values()) for article_id in ids}
         shown = dict(zip(sorted(wanted), self._lines(reader, sorted(wanted)), strict=True))
         categories = [self._category(term, tuple(shown[i] for i in newest[term.id])) for term in filled]
-        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top])
+        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top], search=self._search)
         yield names.OPML, draw_opml(self._site, [self._feed(term, []) for term in (EVERYTHING, *filled)])
 
     def fixed(self) -> Iterator[File]:

@@ -131,13 +131,21 @@ def test_no_page_runs_or_fetches_anything(desk: Desk) -> None:
     for path, content in desk.published().items():
         if path.endswith(".html"):
             document = html.document_fromstring(content.decode())
-            assert not list(document.iter("script", "style", "iframe", "object", "form")), path
+            assert not list(document.iter("script", "style", "iframe", "object")), path
+            forms = [(form.get("action"), form.get("method")) for form in document.iter("form")]
+            assert forms == ([("/search", "get")] if path in ("index.html", "large/index.html") else []), path
             assert not [e for e in document.iter() for name in e.attrib if name.startswith("on") or name == "style"], (
                 path
             )
             sheets = [link.get("href") for link in document.iter("link") if link.get("rel") == "stylesheet"]
             assert len(sheets) == 1
             assert sheets[0].endswith(STYLE)
+
+
+def test_where_nothing_answers_searches_the_index_has_no_form_for_them(desk: Desk) -> None:
+    desk.presentation = Presentation(SITE, search=False)
+    desk.run()
+    assert not list(page(desk, "index.html").iter("form"))
 
 
 def targets(desk: Desk, path: str) -> set[str]:
@@ -357,7 +365,7 @@ def test_another_base_url_announces_nothing_again(desk: Desk) -> None:
         assert old not in content, path
         expected = before[path].replace(old, new)
         if path.endswith(".html"):  # the size of type is chosen by path
-            expected = re.sub(rb'(class="to-\w+" href=")/', rb"\1/f/", expected)
+            expected = re.sub(rb'(class="to-\w+" href="|action=")/', rb"\1/f/", expected)
         assert content == expected, path
     assert new + b"article/" in after["all.atom"]
     assert differences(desk) == []

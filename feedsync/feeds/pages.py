@@ -111,9 +111,10 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
     return Line(path, title_of(article), outlet, known.published, article.published.exact)
 
 
-def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line]) -> bytes:
-    """All categories with their newest titles, and how to subscribe."""
-    return _draw("index.html", site, names.INDEX, feed=feed_of_all(site, ()), categories=categories, newest=newest)
+def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line], *, search: bool = True) -> bytes:
+    """All categories with their newest titles, how to subscribe, and with `search` a form for that."""
+    feed = feed_of_all(site, ())
+    return _draw("index.html", site, names.INDEX, feed=feed, categories=categories, newest=newest, search=search)
 
 
 def draw_category(

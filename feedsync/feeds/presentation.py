@@ -24,6 +24,8 @@ class Presentation:
     tombstone_days: int = 30
     explain: bool = False
     """Article pages say where the article came from."""
+    search: bool = True
+    """The index has a form for searches; whatever serves the tree must answer them."""
 
     @property
     def fingerprint(self) -> str:

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from gzip import decompress as gunzip
 from http.client import HTTPConnection
@@ -19,6 +21,7 @@ from lxml import etree
 
 from feedsync.cli import command
 from feedsync.errors import StoreError, UsageError
+from feedsync.feeds import Window
 from feedsync.model import Known
 from feedsync.publish import Publisher
 from feedsync.server import HttpServer, listen
@@ -109,6 +112,27 @@ def test_later_copies_do_not_bring_it_back_and_a_vanished_file_withdraws_nothing
     (desk.inbox / "copy0" / f"{CODE}.md").unlink()
     desk.run()
     assert shown(desk)
+
+
+def test_a_tree_drawn_from_nothing_is_the_same(desk: Desk) -> None:
+    """With withdrawals by both, a revision, and one that came back."""
+    desk.presentation = replace(desk.presentation, window=Window(reannounce_revisions=True), explain=True)
+    for number in range(1, 6):
+        desk.put(f"{number}.md", post(f"20250314260000000{number}", f"第{number}篇"))
+    desk.run()
+    take_out(desk)
+    take_out(desk, "202503142600000003")
+    bring_back(desk, "202503142600000003")
+    desk.put("4.md", flagged(post("202503142600000004", "第4篇")))
+    desk.put("5.md", post("202503142600000005", "第5篇，更正"))
+    desk.run()
+    before = desk.published()
+    assert len(tombstones(desk)) == 2
+    assert b"<ins>" in before["article/202503142600000005.html"]
+    check(desk)
+    shutil.rmtree(desk.tree.root)
+    desk.run(full=True)
+    assert desk.published() == before
 
 
 def test_it_may_be_withdrawn_before_it_comes(desk: Desk) -> None:

@@ -181,6 +181,8 @@ class Drawing:
         return files, neighbours
 
     def _deleted(self, reader: Reader, term: Term) -> tuple[Deleted, ...]:
+        if not term.told:
+            return ()
         told = reader.tombstones(term.id, self._tombstones_within, self._window.max_entries)
         return tuple(Deleted(names.article_id(self._site, stone.key), stone.at, stone.reason) for stone in told)
 

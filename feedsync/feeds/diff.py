@@ -24,7 +24,7 @@ MAX_EDITS = 20
 """The newest so many revisions are told."""
 
 _WORD = r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]+"
-_TOKEN = re.compile(rf"\s*(?:{_WORD}(?:[.,:．，：]{_WORD})*[%％]?|\S)")
+_TOKEN = re.compile(rf"(?<!\s)\s*+(?:{_WORD}(?:[.,:．，：]{_WORD})*[%％]?|\S)")
 _END_OF_UNIT = re.compile(r"[。！？!?；;]$")
 _CONTEXT = 24
 _MAX_SHOWN = 600
@@ -117,8 +117,7 @@ class _Texts:
     _keys: tuple[list[str], list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        # White space that nothing follows would be tried from each of its characters.
-        self._tokens = _TOKEN.findall(self.old.rstrip()), _TOKEN.findall(self.new.rstrip())
+        self._tokens = _TOKEN.findall(self.old), _TOKEN.findall(self.new)
         self._keys = [normalise(token) for token in self._tokens[0]], [normalise(token) for token in self._tokens[1]]
 
     def pieces(self, budget: Budget) -> Iterator[Piece]:

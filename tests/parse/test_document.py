@@ -129,3 +129,28 @@ def test_the_real_articles() -> None:
         if "（文章来源：" in raw:
             assert found.article.credit is not None, path
     assert msgspec.json.encode([as_json(p) for p in parsed.values()])
+
+
+TEXT = "望海港开港。吞吐量增长一成。"
+
+
+@pytest.mark.parametrize(
+    ("body", "summary", "outlet", "html"),
+    [
+        (f"> 望海港开港。（望海日报）\n\n<p>{TEXT}</p>", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 望海港\n开港。（望海日报）\n\n<p>{TEXT}</p>", "望海港 开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f">望海港开港。（望海日报）\n<p>{TEXT}</p>", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 望海港开港。（望海日报）\n\n{TEXT}", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 别的话。（望海日报）\n\n{TEXT}", "别的话。", "望海日报", f"<p>别的话。</p><p>{TEXT}</p>"),
+        ("> 望海港\n开港。（望海日报）\n\n", "", "望海日报", "<p>望海港 开港。</p>"),
+        (">3000点，望海指数创新高。", "", None, "<p>&gt;3000点，望海指数创新高。</p>"),
+    ],
+)
+def test_the_digest_is_no_part_of_the_text(body: str, summary: str, outlet: str | None, html: str) -> None:
+    parsed = read("a.md", post(body=body))
+    credit = parsed.article.credit
+    assert (parsed.article.summary, credit.outlet if credit else None, parsed.html) == (summary, outlet, html)
+
+
+def test_a_quotation_in_a_plain_text_is_text() -> None:
+    assert read("a.txt", "题目\n2021/7/14 13:42\n> 甲\n\n乙\n").html == "<p>&gt; 甲</p><p>乙</p>"

@@ -57,6 +57,9 @@ def test_markup(source: str, html: str | None) -> None:
          '<p><img src="http://img.example.com/D1_w471h321.jpg" width="471" height="321" alt=""></p>'),
         ('<p><img src="/a.png" alt="走势" width="10px" height="20"></p>',
          '<p><img src="http://example.com/a.png" width="10" height="20" alt="走势"></p>'),
+        ('<p><img src="/a.png" width="580" height="auto"></p>', '<p><img src="http://example.com/a.png" width="580" alt=""></p>'),
+        ('<p><img src="/a_w20h10.png" width="100%" height="0"></p>',
+         '<p><img src="http://example.com/a_w20h10.png" width="20" height="10" alt=""></p>'),
         ('<p>一<img src="data:image/png;base64,AAAA"><img><img src="javascript:x"></p>', "<p>一</p>"),
         ('<p>一<img src="//img.example.com/a.png"></p>', '<p>一<img src="http://img.example.com/a.png" alt=""></p>'),
     ],
@@ -82,6 +85,13 @@ CHART = (
         re.sub(r"</?a[^>]*>", "", CHART) + "<p>一</p>",
         re.sub(r' href="[^"]*"', "", CHART).replace("nid=116.02338&", "") + "<p>一</p>",
         "<p>一" + re.sub(r"</?p[^>]*>|<!--.*?-->", "", CHART) + "</p>",
+        CHART.replace('"', "'") + "<p>一</p>",
+        re.sub(r' (?:style|class|alt)="[^"]*"', "", CHART).replace('"', "").replace("K 02338", "02338") + "<p>一</p>",
+        re.sub(r' href="[^"]*"', "", CHART).replace("data-code", "data-code2").replace("nid=116.02338&", "")
+        + "<p>一</p>",
+        CHART.replace("nid=116.02338&", "").replace("K 02338|116|5", "K 2338|0|5") + "<p>一</p>",
+        re.sub(r"<!--.*?-->", "", CHART).replace("nid=116.02338", "nid=0.2338") + "<p>一</p>",
+        CHART + "<p>一<img src='http://pifm.eastmoney.com/Picture/Index.aspx?ID=6005191&token=abc'></p>",
     ],
 )
 def test_a_chart_leaves_only_its_symbol(source: str) -> None:

@@ -154,3 +154,35 @@ def test_the_digest_is_no_part_of_the_text(body: str, summary: str, outlet: str 
 
 def test_a_quotation_in_a_plain_text_is_text() -> None:
     assert read("a.txt", "题目\n2021/7/14 13:42\n> 甲\n\n乙\n").html == "<p>&gt; 甲</p><p>乙</p>"
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("---\n正", "---正"),
+        ("---\n正", "...\n正"),
+        ("---\nlayout", "layout"),
+        ("---\nlayout", "\nlayout"),
+        ('title: "', 'title:"'),
+        ("\n\n<http", "<http"),
+        ("\n\n<http", "\n\n< http"),
+        ("\n\n[返回", "[返回"),
+        ("\n\n[返回", "\n[返回首页](a b (c) d.html) | [返回"),
+    ],
+)
+def test_fences_and_footers_that_slipped_are_no_text(written: str, instead: str) -> None:
+    text = post(title="标题：甲", body="正文。（望海日报）")
+    assert written in text
+    changed = text.replace(written, instead, 1)
+    assert read("a.md", changed) == read("a.md", text)
+
+
+@pytest.mark.parametrize("url", ["", "None", "null"])
+def test_a_footer_without_an_address_is_no_text(url: str) -> None:
+    text = post(body="正文。").replace("http://finance.example.com/news/1350,202503142600000001.html", url)
+    parsed = read("a.md", text)
+    assert (parsed.html, parsed.article.urls) == ("<p>正文。</p>", ())
+
+
+def test_a_text_that_begins_like_a_field_is_text() -> None:
+    assert read("2025-03-14-a.txt", "title: 甲\n乙\n---\n丙\n").html == "<p>乙</p><p>---</p><p>丙</p>"

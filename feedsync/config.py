@@ -69,6 +69,9 @@ class FeedsTable:
     redirects: dict[str, str] = field(default_factory=dict)
     reannounce_revisions: bool = False
     tombstone_days: Annotated[int, Meta(ge=0, le=36500)] = 30
+    outlets: bool = True
+    tags: bool = True
+    symbols: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,9 @@ class _Checker:
                 tombstone_days=feeds.tombstone_days,
                 explain=output.explain,
                 search=output.search,
+                outlets=feeds.outlets,
+                tags=feeds.tags,
+                symbols=feeds.symbols,
             ),
             store_url=store.url,
             output=Path(output.path),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 KEY_DIGITS = 18
 """An infoCode is `NW` and this many digits: YYYYMMDD and a ten-digit running counter."""
 
+ALL, CATEGORY, OUTLET, TAG, SYMBOL = "all", "category", "outlet", "tag", "symbol"
+"""The schemes of what articles are filed under: everything (one term, of value ""), and what they say themselves."""
+
 _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}"

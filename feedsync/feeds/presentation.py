@@ -8,9 +8,10 @@ from typing import Self
 import msgspec
 
 from feedsync import __version__
+from feedsync.feeds.schemes import SCHEMES, Scheme
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
-from feedsync.model import Site
+from feedsync.model import OUTLET, SYMBOL, TAG, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ class Presentation:
     """Article pages say where the article came from."""
     search: bool = True
     """The index has a form for searches; whatever serves the tree must answer them."""
+
+    outlets: bool = True
+    tags: bool = True
+    symbols: bool = True
+    """Whether there are feeds of outlets, of tags, of symbols."""
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """What has feeds, besides everything."""
+        off = {OUTLET: not self.outlets, TAG: not self.tags, SYMBOL: not self.symbols}
+        return tuple(scheme for name, scheme in SCHEMES.items() if not off.get(name, False))
 
     @property
     def fingerprint(self) -> str:

@@ -186,8 +186,12 @@ terms = Table(
     Column("changed_seq", BigInteger, nullable=False),
     Column("published_seq", BigInteger, nullable=False),
     UniqueConstraint("scheme", "value"),
-    comment="what articles can be filed under: everything (scheme `all`), categories, symbols",
+    comment="what articles can be filed under: everything (scheme `all`), categories, outlets, tags, symbols",
 )
+# There may be tens of thousands: nothing asks for all of them at each article.
+Index("ix_terms_due", terms.c.scheme, terms.c.value, sqlite_where=text("changed_seq > published_seq"))
+Index("ix_terms_changed", terms.c.scheme, terms.c.changed_seq)
+Index("ix_terms_largest", terms.c.scheme, terms.c.articles.desc(), terms.c.value)
 
 memberships = Table(
     "memberships",

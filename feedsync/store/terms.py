@@ -60,6 +60,12 @@ class Terms:
         """The terms of a scheme that changed after a sequence."""
         return self._terms(terms.c.scheme == scheme, terms.c.changed_seq > seq)
 
+    def largest(self, scheme: str, limit: int) -> list[Term]:
+        """The terms of a scheme that have most articles; of equals, the lesser values."""
+        of_scheme = select(terms, _TOLD).where(terms.c.scheme == scheme, terms.c.articles > 0)
+        statement = of_scheme.order_by(terms.c.articles.desc(), terms.c.value).limit(limit)
+        return [Term(*row) for row in self.connection.execute(statement).all()]
+
     def named_terms(self, scheme: str, values: Iterable[str]) -> dict[str, Term]:
         """The terms of a scheme that have these values, by value."""
         wanted = sorted(set(values))
@@ -69,9 +75,9 @@ class Terms:
             for term in self._terms(terms.c.scheme == scheme, terms.c.value.in_(wanted[start : start + _CHUNK]))
         }
 
-    def standing(self, scheme: str) -> int:
-        """How many terms of a scheme have feeds."""
-        statement = select(func.count()).where(terms.c.scheme == scheme, _STANDING)
+    def standing(self, *schemes: str) -> int:
+        """How many terms of these schemes have feeds."""
+        statement = select(func.count()).where(terms.c.scheme.in_(schemes), _STANDING)
         return self.connection.execute(statement).scalar_one()
 
     def _terms(self, *conditions: ColumnElement[bool]) -> list[Term]:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -153,6 +154,22 @@ def test_a_fault_harms_no_other_url(upstream: Upstream) -> None:
     ))  # fmt: skip
     assert answers[good[0]].content == b"good"
     assert sum(answer.fault is not None or answer.deferred is not None for answer in answers.values()) == len(urls)
+
+
+def test_a_kept_connection_that_the_server_had_closed_is_no_fault(upstream: Upstream) -> None:
+    served: set[int] = set()
+
+    def once(handler: Any) -> None:
+        if handler.client_address[1] in served:
+            handler.close_connection = True  # as if its patience had ended just when we asked
+            return
+        served.add(handler.client_address[1])
+        as_html("x").send(handler)
+
+    upstream.routes["*"] = once
+    answers, client = fetch(*(f"{upstream.url}/{number}" for number in range(4)), policy=POLICY)
+    assert [answer.content for answer in answers.values()] == [b"x"] * 4
+    assert client.spent.requests == len(upstream.asked)
 
 
 def test_a_bomb_does_not_fill_the_memory(upstream: Upstream) -> None:

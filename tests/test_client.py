@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,68 @@ def test_no_more_at_once_than_agreed(upstream: Upstream) -> None:
     answers, _ = fetch(*urls, policy=FetchPolicy(allow_private=True, robots=False, per_host_concurrency=3))
     assert [answer.content for answer in answers.values()] == [b"x"] * 9
     assert most == 3
+
+
+def test_sources_share_the_places_of_a_host(upstream: Upstream) -> None:
+    now, most = 0, 0
+    lock, all_here = threading.Lock(), threading.Barrier(2)
+
+    def count(handler: object) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        all_here.wait(5)  # two speak at once, or this breaks
+        time.sleep(0.03)  # for a third to come, if one does
+        with lock:
+            now -= 1
+        as_html("x").send(handler)  # type: ignore[arg-type]
+
+    upstream.routes["*"] = count
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=2)
+
+    def source(name: str) -> list[bytes]:
+        answers, _ = fetch(*(f"{upstream.url}/{name}/{number}" for number in range(6)), policy=policy)
+        return [answer.content for answer in answers.values()]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(source, "abc")) == [[b"x"] * 6] * 3
+    assert most == 2
+
+
+def test_one_that_gives_up_its_wait_takes_no_place(upstream: Upstream) -> None:
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=1)
+    arrived = threading.Event()
+
+    def hang(handler: Any) -> None:
+        arrived.set()
+        upstream.hang()(handler)
+
+    upstream.routes["/slow"] = hang
+    upstream.routes["/quick"] = as_html("x")
+    with Client("holds", policy, {}, lambda: NOW) as holds:
+        assert next(holds.answers([Ask("slow", upstream.url + "/slow")], 0.01)) is None
+        assert arrived.wait(5)
+        for _ in range(2):
+            with Client("waits", policy, {}, lambda: NOW) as waits:
+                assert next(waits.answers([Ask("quick", upstream.url + "/quick")], 0.05)) is None
+        assert "/quick" not in upstream.paths()
+    answers, _ = fetch(upstream.url + "/quick", policy=policy)
+    assert [answer.content for answer in answers.values()] == [b"x"]
+
+
+def test_sources_share_the_pace_of_a_host(upstream: Upstream) -> None:
+    times: list[float] = []
+
+    def note(handler: object) -> None:
+        times.append(time.monotonic())
+        as_html("x").send(handler)  # type: ignore[arg-type]
+
+    upstream.routes["*"] = note
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=4, min_delay_ms=300)
+    for number in range(2):  # one after the other, each by a client of its own
+        fetch(f"{upstream.url}/{number}", policy=policy)
+    assert times[1] - times[0] >= 0.15
 
 
 def test_requests_keep_their_distance(upstream: Upstream) -> None:

@@ -30,10 +30,12 @@ from feedsync.sources.guard import GuardedBackend
 from feedsync.sources.inflate import ACCEPTED, Inflater
 from feedsync.sources.robots import Robots
 from feedsync.sources.transport import StaleError, Transport
+from feedsync.sources.turns import turns_of
 from feedsync.text import digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from feedsync.sources.policy import FetchPolicy
 
@@ -98,11 +100,9 @@ class Spent:
 
 @dataclass(slots=True)
 class _Gate:
-    """Who may speak to a host now."""
+    """What befell a host in this run."""
 
-    places: asyncio.Semaphore
     robots_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    next_start: float = 0.0
     strikes: int = 0
     slow_downs: int = 0
 
@@ -120,7 +120,7 @@ class Client:
         self._source = source
         self._policy = policy
         self._answers: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
-        self._gates: dict[str, _Gate] = {}
+        self._gates: dict[str, _Gate] = defaultdict(_Gate)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -210,7 +210,7 @@ class Client:
         except FetchFault as fault:
             self._failed(origin, fault)
             return Answer(ask, fault=fault)
-        gate = self._gate(origin)
+        gate = self._gates[origin]
         gate.strikes = gate.slow_downs = 0
         if host.failures:
             host.failures, host.due, host.changed = 0, None, True
@@ -339,7 +339,7 @@ class Client:
     async def _obey_robots(self, url: httpx.URL) -> None:
         """Raises FetchFault (`robots`) when the host asks robots to stay away, or cannot say whether it does."""
         origin = origin_of(url)
-        gate, host = self._gate(origin), self.hosts[origin]
+        gate, host = self._gates[origin], self.hosts[origin]
         async with gate.robots_lock:
             if host.robots is None or host.robots_until is None or host.robots_until <= self._now():
                 host.robots, kept_for = await self._fetch_robots(url)
@@ -376,27 +376,16 @@ class Client:
             place = _redirected(place, answer)
         return "", MOST
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, url: httpx.URL) -> AsyncIterator[None]:
+    def _turn(self, url: httpx.URL) -> AbstractAsyncContextManager[None]:
         """A place among those who speak to this host, at the pace it is spoken to."""
         origin = origin_of(url)
-        gate, host = self._gate(origin), self.hosts[origin]
-        async with gate.places:
-            delay_s = max(self._policy.min_delay_ms / 1000, Robots(host.robots).delay_s if self._policy.robots else 0)
-            now = time.monotonic()
-            start = max(now, gate.next_start)
-            gate.next_start = start + delay_s
-            await asyncio.sleep(start - now)
-            yield
-
-    def _gate(self, origin: str) -> _Gate:
-        if origin not in self._gates:
-            self._gates[origin] = _Gate(asyncio.Semaphore(self._policy.per_host_concurrency))
-        return self._gates[origin]
+        asked_s = Robots(self.hosts[origin].robots).delay_s if self._policy.robots else 0
+        delay_s = max(self._policy.min_delay_ms / 1000, asked_s)
+        return turns_of(origin).turn(self._policy.per_host_concurrency, delay_s)
 
     def _failed(self, origin: str, fault: FetchFault) -> None:
         """Leave a host alone that cannot be reached, that asks for it repeatedly, or where everything fails."""
-        gate, host = self._gate(origin), self.hosts[origin]
+        gate, host = self._gates[origin], self.hosts[origin]
         if 400 <= fault.status < 500 and fault.status != 429:
             gate.strikes = gate.slow_downs = 0  # it is alive and means this URL alone
             return

@@ -6,6 +6,8 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -14,11 +16,11 @@ from feedsync.feeds import (
     FORMATS,
     SHEETS,
     CategoryLine,
+    Deleted,
     Feed,
     Line,
     Step,
     Stretch,
-    Version,
     draw_archive,
     draw_article,
     draw_category,
@@ -32,7 +34,9 @@ from feedsync.feeds import (
     names,
     select,
 )
+from feedsync.feeds.diff import Version, edits
 from feedsync.model import Known
+from feedsync.parse.clean import text_of
 from feedsync.store import ALL, CATEGORY, Spot, Term
 
 if TYPE_CHECKING:
@@ -62,6 +66,9 @@ class Drawing:
         self._window = presentation.window
         self._configured = presentation.labels
         self._pages = presentation.pages
+        self._explain = presentation.explain
+        self._search = presentation.search
+        self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
         self._drawn = _EntryCache(_CACHE_BYTES)
 
@@ -70,17 +77,18 @@ class Drawing:
         self._drawn.clear()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format; nothing for a category without articles."""
-        if term.scheme == CATEGORY and not term.articles:
+        """The feed of a term in every format; nothing for a category that has none."""
+        if term.scheme == CATEGORY and not term.standing:
             return []
         window = self._window
         places = select(
-            reader.newest(term.id, window.min_entries),
-            reader.latest(term.id, window.span, window.max_entries),
+            reader.newest(term.id, window.min_entries, by_revision=window.reannounce_revisions),
+            reader.latest(term.id, window.span, window.max_entries, by_revision=window.reannounce_revisions),
             window,
         )
         entries = self._entries(reader, places)
         feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
+        feed = replace(feed, deleted=self._deleted(reader, term))
         stem = names.ALL if term.scheme == ALL else names.category_stem(term.value)
         return [
             (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
@@ -89,7 +97,7 @@ class Drawing:
 
     def first_page(self, reader: Reader, term: Term) -> list[File]:
         """The page of a category: its newest articles, and the way to the others."""
-        if term.scheme != CATEGORY or not term.articles:
+        if term.scheme != CATEGORY or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
         lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
@@ -114,7 +122,7 @@ class Drawing:
 
     def front(self, reader: Reader, terms: Sequence[Term]) -> Iterator[File]:
         """The index and the list of feeds."""
-        filled = [term for term in terms if term.scheme == CATEGORY and term.articles]
+        filled = [term for term in terms if term.scheme == CATEGORY and term.standing]
         filled.sort(key=lambda term: (self.label(term), term.value))
         everything = [term for term in terms if term.scheme == ALL]
         newest = reader.newest_of_each([term.id for term in filled], _INDEX_TITLES)
@@ -123,7 +131,7 @@ class Drawing:
         wanted = {article_id for ids in (top, *newest.values()) for article_id in ids}
         shown = dict(zip(sorted(wanted), self._lines(reader, sorted(wanted)), strict=True))
         categories = [self._category(term, tuple(shown[i] for i in newest[term.id])) for term in filled]
-        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top])
+        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top], search=self._search)
         yield names.OPML, draw_opml(self._site, [self._feed(term, []) for term in (EVERYTHING, *filled)])
 
     def fixed(self) -> Iterator[File]:
@@ -133,7 +141,16 @@ class Drawing:
         yield from SHEETS.items()
 
     def articles(self, reader: Reader, entries: Sequence[tuple[int, Entry]]) -> tuple[list[File], set[int]]:
-        """The pages of these articles, and the ids of the articles beside them."""
+        """The pages of these articles, and the ids of the articles beside them.
+
+        Where the page of a withdrawn one stood, an empty file says so; see `instead`.
+        """
+        files = [
+            (names.gone_path(names.article_path(entry.known.article.key)), b"")
+            for _, entry in entries
+            if entry.known.withdrawal
+        ]
+        entries = [(article_id, entry) for article_id, entry in entries if not entry.known.withdrawal]
         terms = {term.value: term for term in reader.terms(CATEGORY)}
         labels = {value: self.label(term) for value, term in terms.items()}
         members: defaultdict[int, list[int]] = defaultdict(list)
@@ -146,11 +163,10 @@ class Drawing:
         known |= reader.heads(sorted(neighbours - known.keys()))
         lines = {i: line_of(known[i], self._site, pages=True) for i in neighbours}
         revised = [entry.known.article.key for _, entry in entries if entry.known.revised]
-        versions = {
-            key: [Version(revision.at, revision.title) for revision in found]
-            for key, found in reader.revisions_of(revised).items()
+        told = {
+            key: edits([Version(one.at, one.title, text_of(one.html)) for one in found])
+            for key, found in reader.revised(revised).items()
         }
-        files = []
         for article_id, entry in entries:
             article = entry.known.article
             steps = []
@@ -159,9 +175,16 @@ class Drawing:
                 newer, older = beside.get((article_id, term.id), (None, None))
                 if newer is not None or older is not None:
                     steps.append(Step(self._category(term), _line(lines, newer), _line(lines, older)))
-            page = draw_article(self._site, entry, labels, steps, versions.get(article.key, ()))
+            origins = sorted(reader.readings(article.key)) if self._explain else None
+            page = draw_article(self._site, entry, labels, steps, told.get(article.key, ()), origins)
             files.append((names.article_path(article.key), page))
         return files, neighbours
+
+    def _deleted(self, reader: Reader, term: Term) -> tuple[Deleted, ...]:
+        if not term.told:
+            return ()
+        told = reader.tombstones(term.id, self._tombstones_within, self._window.max_entries)
+        return tuple(Deleted(names.article_id(self._site, stone.key), stone.at, stone.reason) for stone in told)
 
     def label(self, term: Term) -> str:
         return names.label(term.value, term.label, self._configured)
@@ -193,6 +216,11 @@ class Drawing:
 
 _Drawn = tuple[Known, tuple[bytes, ...]]
 """An entry's facts and what it looks like in each format."""
+
+
+def instead(path: str) -> str:
+    """What stands where an article's page does not, and the other way round."""
+    return path.removesuffix(names.GONE) if path.endswith(names.GONE) else names.gone_path(path)
 
 
 def _line(lines: dict[int, Line], article_id: int | None) -> Line | None:

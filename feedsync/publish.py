@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, Drawing
+from feedsync.drawing import EVERYTHING, Drawing, instead
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, SHEETS, names
 from feedsync.model import KEY_PATTERN
@@ -103,7 +103,7 @@ class Publisher:
 
     def glance(self, reader: Reader) -> list[str]:
         """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
-        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.standing]
         path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
         wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
         for term in terms:
@@ -157,7 +157,7 @@ class Publisher:
         """How far article pages are published, and whether published files have gone missing."""
         pages_seq = int(reader.state("pages_seq") or -1)
         terms = reader.terms(ALL, CATEGORY)
-        published = [term for term in terms if term.scheme == CATEGORY and term.articles and term.published_seq >= 0]
+        published = [term for term in terms if term.scheme == CATEGORY and term.standing and term.published_seq >= 0]
         if not any(term.published_seq >= 0 for term in terms):
             return pages_seq, False
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
@@ -168,7 +168,7 @@ class Publisher:
             return -1, True
         if not self.presentation.pages or pages_seq < 0:
             return pages_seq, False
-        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published)]
+        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published if term.articles)]
         lost_pages = not all((self.tree.root / folder).is_dir() for folder in folders)
         return (-1, True) if lost_pages else (pages_seq, False)
 
@@ -221,7 +221,9 @@ class Publisher:
                 neighbours |= beside
                 if pages_seq >= 0:
                     files += self._still(reader, neighbours, pages_seq)
-                report.pages += sum([batch.put(path, content) for path, content in files])
+                for path, content in files:
+                    report.pages += batch.put(path, content)
+                    batch.remove(instead(path))
             neighbours.clear()
             if not changed:
                 break
@@ -265,7 +267,7 @@ class Publisher:
                 report.written += any(changed)
                 for path, content in self._drawing.first_page(reader, term):
                     batch.put(path, content)
-                if term.scheme == CATEGORY and not term.articles:
+                if term.scheme == CATEGORY and not term.standing:
                     for extension in _EXTENSIONS:
                         report.removed += batch.remove(names.category_path(term.value, extension))
             if due or not terms:
@@ -275,7 +277,7 @@ class Publisher:
                     batch.put(path, content)
             for path, target in names.LARGE_ALIASES.items():
                 batch.alias(path, target)
-            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.articles)
+            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.standing)
             report.unchanged = feeds - report.written
         if due:
             with store.writing() as writer:
@@ -286,15 +288,16 @@ class Publisher:
         wanted: set[str] = set()
         with store.reading() as reader, self.tree.batch() as batch:
             for term in reader.terms(CATEGORY):
-                if term.articles:
+                if term.standing:
                     wanted |= {names.category_path(term.value, extension) for extension in _EXTENSIONS}
                 if self.presentation.pages:
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
+                wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
             strangers = sorted(self._present() - wanted)
-            return sum(batch.remove(path) for path in strangers if path.endswith(_EXTENSIONS))
+            return sum(batch.remove(path) for path in strangers if path.endswith((*_EXTENSIONS, names.GONE)))
 
     def _present(self) -> set[str]:
         """The files in the folders of categories and articles."""

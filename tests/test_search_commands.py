@@ -127,6 +127,9 @@ def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             """DROP TABLE search_index; DROP TABLE search_numbers; DELETE FROM state WHERE name = 'search_seq';
+            DROP TABLE tombstones; DROP TABLE withdrawals; DROP INDEX ix_memberships_revised;
+            ALTER TABLE memberships DROP COLUMN revised_us;
+            ALTER TABLE articles DROP COLUMN withdrawn_us; ALTER TABLE articles DROP COLUMN reason;
             UPDATE alembic_version SET version_num = '0003'; PRAGMA user_version = 3"""
         )
     assert "old schema 3" in shell("search", "保险业", code=3).stderr

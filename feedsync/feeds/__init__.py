@@ -1,6 +1,6 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
-from feedsync.feeds.feed import Feed, feed_of_all, feed_of_category, feed_of_search
+from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category, feed_of_search
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
 from feedsync.feeds.pages import (
@@ -9,7 +9,6 @@ from feedsync.feeds.pages import (
     Line,
     Step,
     Stretch,
-    Version,
     draw_archive,
     draw_article,
     draw_category,
@@ -27,6 +26,7 @@ __all__ = [
     "SHEETS",
     "STYLE",
     "CategoryLine",
+    "Deleted",
     "Feed",
     "Format",
     "HitLine",
@@ -34,7 +34,6 @@ __all__ = [
     "Presentation",
     "Step",
     "Stretch",
-    "Version",
     "Window",
     "draw_archive",
     "draw_article",

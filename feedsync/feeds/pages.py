@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from feedsync.feeds.diff import Edit
     from feedsync.feeds.feed import Feed
-    from feedsync.model import Entry, Known, Site
+    from feedsync.model import Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
@@ -83,14 +84,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """A meaning an article had, and since when."""
-
-    at: datetime
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
 class Stretch:
     """A page of the archive of a category: the `number`th of a year, counted from the oldest."""
 
@@ -118,9 +111,10 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
     return Line(path, title_of(article), outlet, known.published, article.published.exact)
 
 
-def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line]) -> bytes:
-    """All categories with their newest titles, and how to subscribe."""
-    return _draw("index.html", site, names.INDEX, feed=feed_of_all(site, ()), categories=categories, newest=newest)
+def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line], *, search: bool = True) -> bytes:
+    """All categories with their newest titles, how to subscribe, and with `search` a form for that."""
+    feed = feed_of_all(site, ())
+    return _draw("index.html", site, names.INDEX, feed=feed, categories=categories, newest=newest, search=search)
 
 
 def draw_category(
@@ -156,9 +150,13 @@ def draw_article(
     entry: Entry,
     labels: Mapping[str, str],
     steps: Sequence[Step] = (),
-    versions: Sequence[Version] = (),
+    edits: Sequence[Edit] = (),
+    origins: Sequence[Origin] | None = None,
 ) -> bytes:
-    """One article; the address of this page is permanent. `versions` are its former meanings, oldest first."""
+    """One article; the address of this page is permanent.
+
+    `edits` are its revisions, newest first; `origins` the documents it came from, if it is to say.
+    """
     known, article = entry.known, entry.known.article
     return _draw(
         "article.html",
@@ -170,7 +168,8 @@ def draw_article(
         text=_for_pages(content_of(entry)),
         categories=[CategoryLine(c.term, labels.get(c.term, c.term)) for c in article.categories],
         steps=steps,
-        versions=versions,
+        edits=edits,
+        origins=origins,
     )
 
 

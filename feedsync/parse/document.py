@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
@@ -29,6 +30,9 @@ CATEGORY_FIELDS = ("categories", "category")
 BODY_FIELDS = ("text", "content")
 TAG_FIELDS = ("tags", "tag")
 
+FALSE = ("false", "no", "off", "n", "0")
+_NOT = (*FALSE, "null", "~")
+
 _QUOTE_LINE = re.compile(r">[ \t]?(.*)")
 
 
@@ -46,7 +50,7 @@ def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = ""
     return Said(
         title=one_line(fields.text(*TITLE_FIELDS)),
         body=body,
-        published=fields.text(*DATE_FIELDS),
+        published=next(filter(None, (_date(fields.text(name)) for name in DATE_FIELDS)), ""),
         summary=summary or fields.text(*SUMMARY_FIELDS),
         outlet=next((v for v in fields.texts(*OUTLET_FIELDS) if "://" not in v), ""),
         code=fields.text(*CODE_FIELDS),
@@ -55,6 +59,17 @@ def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = ""
         categories=fields.texts(*CATEGORY_FIELDS),
         tags=fields.texts(*TAG_FIELDS),
     )
+
+
+def _date(value: str) -> str:
+    """A field that may be a date; Jekyll's `published: true` is none."""
+    return "" if value.lower() in (*FALSE, "true", "yes", "on", "y", "1") else value
+
+
+def _withdrawn(fields: FrontMatter) -> bool:
+    """Whether it says that it is not to be shown: `withdrawn: true`, or Jekyll's `published: false`."""
+    word = fields.text("withdrawn").lower()
+    return (bool(word) and word not in _NOT) or fields.text("published").lower() in FALSE
 
 
 def _read(name: str, text: str) -> Said:
@@ -71,7 +86,7 @@ def _read(name: str, text: str) -> Said:
             remedy="end it with a line ---",
         )
     body, url = split_footer(fields.body)
-    return said_in_fields(fields, body, name, url)
+    return replace(said_in_fields(fields, body, name, url), withdrawn=_withdrawn(fields))
 
 
 def _split_digest(body: str) -> tuple[str, str]:

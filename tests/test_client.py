@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,18 @@ def test_a_kept_connection_that_the_server_had_closed_is_no_fault(upstream: Upst
     answers, client = fetch(*(f"{upstream.url}/{number}" for number in range(4)), policy=POLICY)
     assert [answer.content for answer in answers.values()] == [b"x"] * 4
     assert client.spent.requests == len(upstream.asked)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="acknowledges when it likes")
+def test_a_server_that_writes_head_and_body_apart_waits_for_no_acknowledgment(upstream: Upstream) -> None:
+    upstream.routes["*"] = as_html("x")  # its second write waits until the first is acknowledged
+    policy = replace(POLICY, per_host_concurrency=1)
+    times: list[float] = []
+    with Client("source", policy, {}, lambda: NOW) as client:
+        for answer in client.answers([Ask(str(number), f"{upstream.url}/{number}") for number in range(20)]):
+            assert answer is None or answer.content == b"x"
+            times.append(time.monotonic())
+    assert min(later - earlier for earlier, later in itertools.pairwise(times[10:])) < 0.03
 
 
 def test_a_bomb_does_not_fill_the_memory(upstream: Upstream) -> None:

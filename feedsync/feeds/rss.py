@@ -14,6 +14,7 @@ from feedsync import __version__
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of, words_of
 from feedsync.feeds.xml import HEAD, check_well_formed, escape
+from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,10 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     """The XML of one entry. `labels` maps category values to what people read."""
     known, article = entry.known, entry.known.article
+    origin = article.attribution
+    source = ""
+    if origin and origin.url:  # RSS wants it
+        source = f'<source url="{escape(origin.url)}">{escape(strip_illegal(origin.title))}</source>'
     categories = "".join(f"<category>{escape(word)}</category>" for word in words_of(article, labels))
     return (
         f"<item><title>{escape(title_of(article))}</title>"
@@ -40,7 +45,7 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
         f'<guid isPermaLink="false">{escape(names.article_id(site, article.key))}</guid>'
         f"<pubDate>{_rfc822(known.published)}</pubDate>"
         f"<atom:updated>{rfc3339(known.updated)}</atom:updated>"
-        f"<dc:creator>{escape(outlet_of(article, site))}</dc:creator>{categories}"
+        f"<dc:creator>{escape(outlet_of(article, site))}</dc:creator>{source}{categories}"
         # An empty description: validators want one before the content; with words in it, some show those alone.
         f"<description/><content:encoded>{escape(content_of(entry))}</content:encoded></item>"
     ).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import re
 import socket
 import ssl
 import subprocess
@@ -324,6 +325,28 @@ def test_passwords_are_used_and_never_shown(upstream: Upstream) -> None:
     assert answers[url].url == f"http://127.0.0.1:{upstream.port}/page"
     assert upstream.asked[0].headers["Authorization"].startswith("Basic ")
     assert shown("http://user:geheim@bad:port/") == "…@bad:port/"
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "key", "apikey", "X-Api-Key", "app_secret", "sign", "auth"])
+def test_tokens_are_used_and_never_shown(upstream: Upstream, name: str) -> None:
+    path = f"/page?id=7&{name}=geh.eim%2F1&n=2"
+    upstream.routes[path] = as_html("x")
+    answers, _ = fetch(upstream.url + path)
+    (answer,) = answers.values()
+    assert answer.content == b"x"
+    assert re.fullmatch(re.escape(f"{upstream.url}/page?id=7&{name}=") + "hidden-[0-9a-f]{6}&n=2", answer.url)
+    other = shown(upstream.url + path.replace("geh", "Geh"))
+    assert other != answer.url
+    assert shown(other) != upstream.url + path
+    assert "geh" not in shown(f"http://bad:port/?{name}=geheim")
+
+
+@pytest.mark.parametrize(
+    "query", ["id=NW202503142600000001", "key=1234567", "keyword=股票", "author=a", "a&b=#key=x", ""]
+)
+def test_what_is_no_secret_is_shown(query: str) -> None:
+    url = str(checked(f"http://example.org/a?{query}"))
+    assert shown(url) == url
 
 
 def test_set_headers_stay_with_their_host(upstream: Upstream) -> None:

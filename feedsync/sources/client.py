@@ -415,7 +415,9 @@ def _redirected(url: httpx.URL, location: str) -> httpx.URL:
     try:
         target = checked(str(url.join(location)))
     except (httpx.InvalidURL, ValueError) as error:
-        raise FetchFault("redirect", f"it redirects to something that is not a URL: {location[:80]!r}") from error
+        raise FetchFault(
+            "redirect", f"it redirects to something that is not a URL: {shown(location)[:80]!r}"
+        ) from error
     if url.scheme == "https" and target.scheme == "http":
         raise FetchFault("redirect", "it redirects from https to http, where anybody could answer")
     return target

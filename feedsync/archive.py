@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feedsync.feeds import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from zoneinfo import ZoneInfo
 
     from feedsync.store import Reader, Spot, Term
@@ -53,14 +53,16 @@ class Archive:
             self._sizes[year] = self._reader.count(self._term.id, *self._span(year))
         return -(-self._sizes[year] // PER_PAGE)
 
-    def due(self) -> tuple[set[Page], set[int]]:
-        """The pages to draw anew since the category was published, and the years whose pages may have become fewer."""
+    def due(self, changed: Iterable[Spot]) -> tuple[set[Page], set[int]]:
+        """The pages to draw anew since the category was published, and the years whose pages may have become fewer.
+
+        `changed` are the places of its articles that changed since.
+        """
         first: dict[int, Spot] = {}
         for spot in self._reader.shifts(self._term.id):
             year = self._year(spot)
             first[year] = min(first.get(year, spot), spot, key=_age)
         positions = {year: self._position(spot)[1] for year, spot in first.items()}
-        changed = self._reader.changed_spots(self._term.id, self._term.published_seq)
         # Those newer than the oldest that moved are on pages drawn anew because of it: in a busy pass, hundreds.
         due = {
             self.page_of(spot)

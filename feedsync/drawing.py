@@ -6,8 +6,9 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from feedsync.feeds import (
     Deleted,
     Feed,
     Line,
+    Section,
     Step,
     Stretch,
     draw_archive,
@@ -28,6 +30,7 @@ from feedsync.feeds import (
     draw_error,
     draw_index,
     draw_opml,
+    draw_section,
     feed_of_all,
     feed_of_category,
     line_of,
@@ -71,10 +74,12 @@ class Drawing:
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
         self._drawn = _EntryCache(_CACHE_BYTES)
+        self._front = _Front()
 
     def forget(self) -> None:
-        """Draw every entry anew from now on."""
+        """Draw everything anew from now on."""
         self._drawn.clear()
+        self._front = _Front()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
         """The feed of a term in every format; nothing for a category that has none."""
@@ -120,19 +125,31 @@ class Drawing:
         stretch = Stretch(year, number, self._lines(reader, archive.ids(page)), newer, older)
         return archive.path(page), draw_archive(self._site, self._category(term), stretch)
 
-    def front(self, reader: Reader, terms: Sequence[Term]) -> Iterator[File]:
-        """The index and the list of feeds."""
-        filled = [term for term in terms if term.scheme == CATEGORY and term.standing]
-        filled.sort(key=lambda term: (self.label(term), term.value))
-        everything = [term for term in terms if term.scheme == ALL]
-        newest = reader.newest_of_each([term.id for term in filled], _INDEX_TITLES)
-        latest = reader.newest_of_each([term.id for term in everything], _INDEX_NEWEST)
-        top = [article_id for ids in latest.values() for article_id in ids]
-        wanted = {article_id for ids in (top, *newest.values()) for article_id in ids}
-        shown = dict(zip(sorted(wanted), self._lines(reader, sorted(wanted)), strict=True))
-        categories = [self._category(term, tuple(shown[i] for i in newest[term.id])) for term in filled]
-        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top], search=self._search)
-        yield names.OPML, draw_opml(self._site, [self._feed(term, []) for term in (EVERYTHING, *filled)])
+    def front(self, reader: Reader) -> Iterator[File]:
+        """The index and the list of feeds. Of both, only what changed since the last call is drawn anew."""
+        front = self._front
+        changed = reader.changed_terms(CATEGORY, front.seq)
+        newest = reader.newest_of_each([term.id for term in changed if term.standing], _INDEX_TITLES)
+        wanted = sorted({article_id for ids in newest.values() for article_id in ids})
+        shown = dict(zip(wanted, self._lines(reader, wanted), strict=True))
+        for term in changed:
+            front.seq = max(front.seq, term.changed_seq)
+            front.sections.pop(term.id, None)
+            if term.standing:
+                category = self._category(term, tuple(shown[i] for i in newest[term.id]))
+                front.sections[term.id] = (category.label, category.value), draw_section(self._site, category)
+        sections = sorted(front.sections.values(), key=itemgetter(0))
+        everything = [term.id for term in reader.terms(ALL)]
+        top = [i for ids in reader.newest_of_each(everything, _INDEX_NEWEST).values() for i in ids]
+        yield (
+            names.INDEX,
+            draw_index(self._site, [drawn for _, drawn in sections], self._lines(reader, top), search=self._search),
+        )
+        listed = [named for named, _ in sections]
+        if listed != front.listed:
+            feeds = [feed_of_category(self._site, value, label, ()) for label, value in listed]
+            front.listed, front.opml = listed, draw_opml(self._site, [feed_of_all(self._site, ()), *feeds])
+        yield names.OPML, front.opml
 
     def fixed(self) -> Iterator[File]:
         """What no article takes part in: pages for errors, style sheets."""
@@ -151,7 +168,7 @@ class Drawing:
             if entry.known.withdrawal
         ]
         entries = [(article_id, entry) for article_id, entry in entries if not entry.known.withdrawal]
-        terms = {term.value: term for term in reader.terms(CATEGORY)}
+        terms = _filed(reader, entries)
         labels = {value: self.label(term) for value, term in terms.items()}
         members: defaultdict[int, list[int]] = defaultdict(list)
         for article_id, entry in entries:
@@ -207,8 +224,9 @@ class Drawing:
         seqs = reader.seqs(ids)
         found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
         missing = [i for i in ids if i not in found]
-        labels = {term.value: self.label(term) for term in reader.terms(CATEGORY)} if missing else {}
-        for article_id, entry in reader.entries(missing):
+        entries = list(reader.entries(missing))
+        labels = {value: self.label(term) for value, term in _filed(reader, entries).items()}
+        for article_id, entry in entries:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
         return [found[i] for i in ids]
@@ -216,6 +234,23 @@ class Drawing:
 
 _Drawn = tuple[Known, tuple[bytes, ...]]
 """An entry's facts and what it looks like in each format."""
+
+
+@dataclass(slots=True)
+class _Front:
+    """The parts of the index and the list of feeds, as they were up to a change of the store."""
+
+    seq: int = -1
+    sections: dict[int, tuple[tuple[str, str], Section]] = field(default_factory=dict)
+    """Of each category by its term: label and value, and what the index shows of it."""
+
+    listed: list[tuple[str, str]] | None = None
+    opml: bytes = b""
+
+
+def _filed(reader: Reader, entries: Iterable[tuple[int, Entry]]) -> dict[str, Term]:
+    """The categories of these articles by value."""
+    return reader.named_terms(CATEGORY, (c.term for _, entry in entries for c in entry.known.article.categories))
 
 
 def instead(path: str) -> str:

@@ -7,6 +7,7 @@ from feedsync.feeds.pages import (
     CategoryLine,
     HitLine,
     Line,
+    Section,
     Step,
     Stretch,
     draw_archive,
@@ -15,6 +16,7 @@ from feedsync.feeds.pages import (
     draw_error,
     draw_index,
     draw_search,
+    draw_section,
     line_of,
 )
 from feedsync.feeds.presentation import Presentation
@@ -32,6 +34,7 @@ __all__ = [
     "HitLine",
     "Line",
     "Presentation",
+    "Section",
     "Step",
     "Stretch",
     "Window",
@@ -43,6 +46,7 @@ __all__ = [
     "draw_index",
     "draw_opml",
     "draw_search",
+    "draw_section",
     "feed_of_all",
     "feed_of_category",
     "feed_of_search",

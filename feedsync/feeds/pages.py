@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -73,6 +73,18 @@ class CategoryLine:
         """Its path without the extension that names a format."""
         return names.category_stem(self.value)
 
+    @property
+    def slug(self) -> str:
+        return names.slug(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A category on the index: in its head, and in its body."""
+
+    link: str
+    body: str
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -111,10 +123,16 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
     return Line(path, title_of(article), outlet, known.published, article.published.exact)
 
 
-def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line], *, search: bool = True) -> bytes:
-    """All categories with their newest titles, how to subscribe, and with `search` a form for that."""
+def draw_index(site: Site, sections: Sequence[Section], newest: Sequence[Line], *, search: bool = True) -> bytes:
+    """All categories as `draw_section` made them, how to subscribe, and with `search` a form for that."""
     feed = feed_of_all(site, ())
-    return _draw("index.html", site, names.INDEX, feed=feed, categories=categories, newest=newest, search=search)
+    return _draw("index.html", site, names.INDEX, feed=feed, sections=sections, newest=newest, search=search)
+
+
+def draw_section(site: Site, category: CategoryLine) -> Section:
+    """A category as the index shows it, with its newest titles."""
+    macros: Any = _TEMPLATES.get_template("section.html").module
+    return Section(str(macros.link(site, category)), str(macros.section(site, category)))
 
 
 def draw_category(

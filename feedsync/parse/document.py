@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
 from feedsync.parse import clean, frontmatter
+from feedsync.parse.credit import split_tail
 from feedsync.parse.decode import decode
 from feedsync.parse.footer import split_footer, web_url
 from feedsync.parse.plain import read_plain
 from feedsync.parse.said import Said, compose
-from feedsync.text import one_line, strip_illegal
+from feedsync.text import normalise, one_line, strip_illegal
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -33,7 +34,7 @@ TAG_FIELDS = ("tags", "tag")
 FALSE = ("false", "no", "off", "n", "0")
 _NOT = (*FALSE, "null", "~")
 
-_QUOTE_LINE = re.compile(r">[ \t]?(.*)")
+_QUOTE_MARK = re.compile(r">[ \t]?")
 
 
 def parse(document: Document, zone: tzinfo) -> Parsed:
@@ -77,7 +78,7 @@ def _read(name: str, text: str) -> Said:
     if fields is None:
         plain = read_plain(text)
         body, url = split_footer(plain.body)
-        summary, body = _split_digest(body)
+        summary, body = _split_digest(body, post=False)
         return Said(plain.title, body, plain.date, summary, plain.outlet, urls=(url,), name=name)
     if not fields.closed and not one_line(fields.text(*TITLE_FIELDS)):
         raise Refused(
@@ -89,16 +90,23 @@ def _read(name: str, text: str) -> Said:
     return replace(said_in_fields(fields, body, name, url), withdrawn=_withdrawn(fields))
 
 
-def _split_digest(body: str) -> tuple[str, str]:
-    """The quoted digest at the top of a body and the body without it; a digest alone is the body."""
+def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
+    """The quoted digest at the top of a body and the body without it; a digest alone is the body.
+
+    The pipeline wrote `> `, the digest with whatever line breaks it held, and a blank line. Nothing is lost: before
+    plain text, a quotation that the text does not say again stays, without its marks.
+    """
     lines = body.strip("\n").split("\n")
-    count = 0
-    while count < len(lines) and (lines[count].startswith("> ") or lines[count] == ">"):
-        count += 1
-    if not count:
+    if not lines[0].startswith(">"):
         return "", body
-    quoted = " ".join(m.group(1).strip() for line in lines[:count] if (m := _QUOTE_LINE.fullmatch(line)))
+    count = next((n for n, line in enumerate(lines) if not line.strip() or line.startswith("<")), len(lines))
+    quoted = one_line("\n".join(_QUOTE_MARK.sub("", line).strip() for line in lines[:count]))
     rest = "\n".join(lines[count:]).strip("\n")
-    if not rest.strip():
+    if rest and clean.looks_like_html(rest):
+        return quoted, rest
+    if not post or not lines[0].startswith(("> ", ">\t")):
+        return "", body  # a text that begins with a comparison: `>3000点`
+    if not rest:
         return "", quoted
-    return (quoted, rest) if clean.looks_like_html(rest) else ("", body)
+    words = split_tail(quoted)[0]
+    return quoted, rest if normalise(words) in normalise(rest) else f"{words}\n{rest}"

@@ -106,7 +106,7 @@ def measure(html: str, text: str) -> Body:
 
 
 def _title(given: str, summary: str, text: str) -> Title:
-    if given.strip(_INVISIBLE):
+    if given := given.strip(_INVISIBLE):
         return Title(True, given)
     for words in (summary, text):
         if match := _SENTENCE.search(words.strip()):

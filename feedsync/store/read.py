@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 
 from feedsync.model import Entry, Known, Origin, Place, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
@@ -27,6 +27,7 @@ from feedsync.store.schema import (
     tombstones,
     withdrawals,
 )
+from feedsync.store.terms import Term, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,30 +39,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """Something articles are filed under, and whether its feed is due."""
-
-    id: int
-    scheme: str
-    value: str
-    label: str
-    articles: int
-    changed_seq: int
-    published_seq: int
-    told: bool = False
-    """Whether something was withdrawn from it."""
-
-    @property
-    def due(self) -> bool:
-        return self.changed_seq > self.published_seq
-
-    @property
-    def standing(self) -> bool:
-        """Whether there is a feed of it: of articles, or of none any more, for those who have what was withdrawn."""
-        return self.articles > 0 or self.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +102,7 @@ class Tombstone:
     reason: str
 
 
-class Reader(Places):
+class Reader(Places, Terms):
     """Queries within one transaction, so that all of them see the same state."""
 
     def __init__(self, connection: Connection) -> None:
@@ -254,12 +231,6 @@ class Reader(Places):
             for row in self.connection.execute(statement)
         ]
 
-    def terms(self, *schemes: str) -> list[Term]:
-        """All terms of these schemes, by scheme and value; some may hold no article any more."""
-        told = exists().where(tombstones.c.term_id == terms.c.id)
-        statement = select(terms, told).where(terms.c.scheme.in_(schemes)).order_by(terms.c.scheme, terms.c.value)
-        return [Term(*row) for row in self.connection.execute(statement)]
-
     def newest(self, term_id: int, limit: int, *, by_revision: bool = False) -> list[Place]:
         """The places newest by publication; ties by article id.
 
@@ -373,6 +344,12 @@ class Reader(Places):
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
         rows = self.connection.execute(statement).all()
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
+
+    def changed_heads(self, seq: int) -> Iterator[tuple[int, Known]]:
+        """What is known of the articles that are shown and changed after a sequence, without their HTML."""
+        statement = select(articles).where(articles.c.seq > seq, _SHOWN)
+        for row in self.connection.execute(statement):
+            yield row.id, _known(row, {})
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that are articles, published or held."""

@@ -179,6 +179,7 @@ class Writer(Reader):
         self.connection.execute(update(terms).values(published_seq=-1))
         self.connection.execute(delete(shifts))
         self.set_state("pages_seq", "-1")
+        self.set_state("archives_seq", "-1")
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
         """Keep memberships, label counts and the marks of touched feeds in step with the articles."""

@@ -125,8 +125,16 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
 
 def draw_index(site: Site, sections: Sequence[Section], newest: Sequence[Line], *, search: bool = True) -> bytes:
     """All categories as `draw_section` made them, how to subscribe, and with `search` a form for that."""
-    feed = feed_of_all(site, ())
-    return _draw("index.html", site, names.INDEX, feed=feed, sections=sections, newest=newest, search=search)
+    return _draw(
+        "index.html",
+        site,
+        names.INDEX,
+        feed=feed_of_all(site, ()),
+        links="".join([section.link for section in sections]),
+        sections="".join([section.body for section in sections]),
+        newest=newest,
+        search=search,
+    )
 
 
 def draw_section(site: Site, category: CategoryLine) -> Section:

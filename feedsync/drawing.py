@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from feedsync.model import Entry, Place
     from feedsync.store import Reader
 
-_CACHE_BYTES = 48_000_000
+_CACHE_BYTES = 24_000_000
 _FIRST_PAGE = 50
 _INDEX_TITLES = 3
 _INDEX_NEWEST = 8

@@ -114,12 +114,13 @@ def test_the_index_command_builds_it_anew(shell: Shell) -> None:
 
 def test_a_pass_indexes_a_share_of_what_it_takes_in(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    for number in range(WORTHWHILE + 2):
+    share = 2 * WORTHWHILE
+    for number in range(share + 2):
         shell.put(f"{number}.md", post(f"202503142600{number:06d}", f"第{number}篇"))
     shell("resync")
     with closing(sqlite3.connect(tmp_path / "var/feedsync.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM search_numbers").fetchone() == (WORTHWHILE,)
-    assert f"{WORTHWHILE + 2} found" in shell("search", "第", "--limit", "1000").stdout
+        assert connection.execute("SELECT count(*) FROM search_numbers").fetchone() == (share,)
+    assert f"{share + 2} found" in shell("search", "第", "--limit", "1000").stdout
 
 
 def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-_SYNC_ALL_FROM = 32
+_SYNC_ALL_FROM = 4
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
 _PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755

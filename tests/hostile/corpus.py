@@ -18,7 +18,7 @@ FORBIDDEN = frozenset(
     "svg math template noscript noembed noframes xmp plaintext listing portal video audio source track param layer "
     "bgsound isindex dialog marquee map area title".split()
 )
-ATTRIBUTES = frozenset("href src alt title lang width height colspan rowspan start".split())
+ATTRIBUTES = frozenset("href src alt width height colspan rowspan start".split())
 
 
 def payloads() -> list[str]:

@@ -212,6 +212,11 @@ def test_payloads_are_published_harmlessly(payload: str) -> None:
         assert clean_html(html, "http://example.com/").html == html
 
 
+def test_only_the_attributes_we_name_are_published() -> None:
+    source = '<p title="<img src=x onerror=alert(1)>" lang="en" id="a" dir="rtl">文<img src="http://a.example/x" title="t"></p>'
+    assert clean_html(source).html == '<p>文<img src="http://a.example/x" alt=""></p>'
+
+
 _PIECES = st.sampled_from(
     [*PAYLOADS, "<p>", "</p>", "<div>", "</div>", "<strong>", "</strong>", "<br>", "文字", "。", " ", "\n", "&lt;",
      "&amp;", "&nbsp;", "<center>", "</center>", "<ul><li>", "</li></ul>", "<table><tr><td>", "</td></tr></table>",

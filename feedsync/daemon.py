@@ -112,7 +112,9 @@ def _catch_up(config: Config, store: Store) -> None:
     """Publish what is due from the store alone, so that whoever is told READY finds feeds."""
     try:
         with store.lock(_say_waiting):
-            Publisher(Tree(config.output), config.presentation).publish(store)
+            tree = Tree(config.output)
+            tree.sweep()  # what was being written when we were killed; what is due is not, after this
+            Publisher(tree, config.presentation).publish(store)
     except FeedsyncError as error:
         log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
 

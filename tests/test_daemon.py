@@ -280,3 +280,32 @@ def test_a_taken_port_is_a_clear_error(daemon: Daemon, tmp_path: Path) -> None:
     other = Shell(tmp_path / "second")
     other.configure(CONFIG + f"[server]\nport = {daemon.port}\n")
     assert f"cannot listen on 127.0.0.1 port {daemon.port}" in other("run", code=3).stderr
+
+
+def test_what_a_killed_process_was_writing_is_swept_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    shell = Shell(tmp_path / "site")
+    shell.configure(CONFIG)
+    shell.put("a.md", post(CODE))
+    shell("resync")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left, written = (tmp_path / f"site/var/public/.all.atom.{pid}.tmp" for pid in (gone.pid, os.getpid()))
+    for path in (left, written):
+        path.touch()
+    with contextlib.closing(Daemon(shell, tmp_path)) as daemon:
+        daemon.hear("READY=1")
+        assert (left.exists(), written.exists()) == (False, True)
+
+
+def test_a_full_pass_sweeps(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.configure(CONFIG)
+    shell.put("a.md", post(CODE))
+    shell("resync")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left = tmp_path / f"var/public/category/.emnews.atom.{gone.pid}.tmp"
+    left.touch()
+    shell("resync", "--full")
+    assert not left.exists()

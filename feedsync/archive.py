@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feedsync.feeds import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from zoneinfo import ZoneInfo
 
     from feedsync.store import Reader, Spot, Term
@@ -53,9 +53,12 @@ class Archive:
             self._sizes[year] = self._reader.count(self._term.id, *self._span(year))
         return -(-self._sizes[year] // PER_PAGE)
 
-    def due(self) -> tuple[set[Page], set[int]]:
-        """The pages to draw anew since the category was published, and the years whose pages may have become fewer."""
-        due = {self.page_of(spot) for spot in self._reader.changed_spots(self._term.id, self._term.published_seq)}
+    def due(self, changed: Iterable[Spot]) -> tuple[set[Page], set[int]]:
+        """The pages to draw anew since the category was published, and the years whose pages may have become fewer.
+
+        `changed` are the places of its articles that changed since.
+        """
+        due = {self.page_of(spot) for spot in changed}
         positions: dict[int, int] = {}
         for spot in self._reader.shifts(self._term.id):
             year, position = self._position(spot)

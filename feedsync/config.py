@@ -56,6 +56,8 @@ class OutputTable:
 
     path: str = "var/public"
     pages: bool = True
+    search: bool = True
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class FeedsTable:
     window_hours: Annotated[int, Meta(ge=0)] = 48
     max_entries: Annotated[int, Meta(ge=1)] = 500
     redirects: dict[str, str] = field(default_factory=dict)
+    reannounce_revisions: bool = False
+    tombstone_days: Annotated[int, Meta(ge=0, le=36500)] = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +179,12 @@ class _Checker:
             file=self.path,
             presentation=Presentation(
                 site=_addressed(Site(**{f.name: getattr(site, f.name) for f in dataclasses.fields(site)})),
-                window=Window(feeds.min_entries, feeds.window_hours, feeds.max_entries),
+                window=Window(feeds.min_entries, feeds.window_hours, feeds.max_entries, feeds.reannounce_revisions),
                 labels=labels,
                 pages=output.pages,
+                tombstone_days=feeds.tombstone_days,
+                explain=output.explain,
+                search=output.search,
             ),
             store_url=store.url,
             output=Path(output.path),

@@ -6,6 +6,9 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -14,11 +17,12 @@ from feedsync.feeds import (
     FORMATS,
     SHEETS,
     CategoryLine,
+    Deleted,
     Feed,
     Line,
+    Section,
     Step,
     Stretch,
-    Version,
     draw_archive,
     draw_article,
     draw_category,
@@ -26,13 +30,16 @@ from feedsync.feeds import (
     draw_error,
     draw_index,
     draw_opml,
+    draw_section,
     feed_of_all,
     feed_of_category,
     line_of,
     names,
     select,
 )
+from feedsync.feeds.diff import Version, edits
 from feedsync.model import Known
+from feedsync.parse.clean import text_of
 from feedsync.store import ALL, CATEGORY, Spot, Term
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
     from feedsync.model import Entry, Place
     from feedsync.store import Reader
 
-_CACHE_BYTES = 48_000_000
+_CACHE_BYTES = 24_000_000
 _FIRST_PAGE = 50
 _INDEX_TITLES = 3
 _INDEX_NEWEST = 8
@@ -62,25 +69,31 @@ class Drawing:
         self._window = presentation.window
         self._configured = presentation.labels
         self._pages = presentation.pages
+        self._explain = presentation.explain
+        self._search = presentation.search
+        self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
         self._drawn = _EntryCache(_CACHE_BYTES)
+        self._front = _Front()
 
     def forget(self) -> None:
-        """Draw every entry anew from now on."""
+        """Draw everything anew from now on."""
         self._drawn.clear()
+        self._front = _Front()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format; nothing for a category without articles."""
-        if term.scheme == CATEGORY and not term.articles:
+        """The feed of a term in every format; nothing for a category that has none."""
+        if term.scheme == CATEGORY and not term.standing:
             return []
         window = self._window
         places = select(
-            reader.newest(term.id, window.min_entries),
-            reader.latest(term.id, window.span, window.max_entries),
+            reader.newest(term.id, window.min_entries, by_revision=window.reannounce_revisions),
+            reader.latest(term.id, window.span, window.max_entries, by_revision=window.reannounce_revisions),
             window,
         )
         entries = self._entries(reader, places)
         feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
+        feed = replace(feed, deleted=self._deleted(reader, term))
         stem = names.ALL if term.scheme == ALL else names.category_stem(term.value)
         return [
             (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
@@ -89,7 +102,7 @@ class Drawing:
 
     def first_page(self, reader: Reader, term: Term) -> list[File]:
         """The page of a category: its newest articles, and the way to the others."""
-        if term.scheme != CATEGORY or not term.articles:
+        if term.scheme != CATEGORY or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
         lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
@@ -112,19 +125,31 @@ class Drawing:
         stretch = Stretch(year, number, self._lines(reader, archive.ids(page)), newer, older)
         return archive.path(page), draw_archive(self._site, self._category(term), stretch)
 
-    def front(self, reader: Reader, terms: Sequence[Term]) -> Iterator[File]:
-        """The index and the list of feeds."""
-        filled = [term for term in terms if term.scheme == CATEGORY and term.articles]
-        filled.sort(key=lambda term: (self.label(term), term.value))
-        everything = [term for term in terms if term.scheme == ALL]
-        newest = reader.newest_of_each([term.id for term in filled], _INDEX_TITLES)
-        latest = reader.newest_of_each([term.id for term in everything], _INDEX_NEWEST)
-        top = [article_id for ids in latest.values() for article_id in ids]
-        wanted = {article_id for ids in (top, *newest.values()) for article_id in ids}
-        shown = dict(zip(sorted(wanted), self._lines(reader, sorted(wanted)), strict=True))
-        categories = [self._category(term, tuple(shown[i] for i in newest[term.id])) for term in filled]
-        yield names.INDEX, draw_index(self._site, categories, [shown[i] for i in top])
-        yield names.OPML, draw_opml(self._site, [self._feed(term, []) for term in (EVERYTHING, *filled)])
+    def front(self, reader: Reader) -> Iterator[File]:
+        """The index and the list of feeds. Of both, only what changed since the last call is drawn anew."""
+        front = self._front
+        changed = reader.changed_terms(CATEGORY, front.seq)
+        newest = reader.newest_of_each([term.id for term in changed if term.standing], _INDEX_TITLES)
+        wanted = sorted({article_id for ids in newest.values() for article_id in ids})
+        shown = dict(zip(wanted, self._lines(reader, wanted), strict=True))
+        for term in changed:
+            front.seq = max(front.seq, term.changed_seq)
+            front.sections.pop(term.id, None)
+            if term.standing:
+                category = self._category(term, tuple(shown[i] for i in newest[term.id]))
+                front.sections[term.id] = (category.label, category.value), draw_section(self._site, category)
+        sections = sorted(front.sections.values(), key=itemgetter(0))
+        everything = [term.id for term in reader.terms(ALL)]
+        top = [i for ids in reader.newest_of_each(everything, _INDEX_NEWEST).values() for i in ids]
+        yield (
+            names.INDEX,
+            draw_index(self._site, [drawn for _, drawn in sections], self._lines(reader, top), search=self._search),
+        )
+        listed = [named for named, _ in sections]
+        if listed != front.listed:
+            feeds = [feed_of_category(self._site, value, label, ()) for label, value in listed]
+            front.listed, front.opml = listed, draw_opml(self._site, [feed_of_all(self._site, ()), *feeds])
+        yield names.OPML, front.opml
 
     def fixed(self) -> Iterator[File]:
         """What no article takes part in: pages for errors, style sheets."""
@@ -133,8 +158,17 @@ class Drawing:
         yield from SHEETS.items()
 
     def articles(self, reader: Reader, entries: Sequence[tuple[int, Entry]]) -> tuple[list[File], set[int]]:
-        """The pages of these articles, and the ids of the articles beside them."""
-        terms = {term.value: term for term in reader.terms(CATEGORY)}
+        """The pages of these articles, and the ids of the articles beside them.
+
+        Where the page of a withdrawn one stood, an empty file says so; see `instead`.
+        """
+        files = [
+            (names.gone_path(names.article_path(entry.known.article.key)), b"")
+            for _, entry in entries
+            if entry.known.withdrawal
+        ]
+        entries = [(article_id, entry) for article_id, entry in entries if not entry.known.withdrawal]
+        terms = _filed(reader, entries)
         labels = {value: self.label(term) for value, term in terms.items()}
         members: defaultdict[int, list[int]] = defaultdict(list)
         for article_id, entry in entries:
@@ -146,11 +180,10 @@ class Drawing:
         known |= reader.heads(sorted(neighbours - known.keys()))
         lines = {i: line_of(known[i], self._site, pages=True) for i in neighbours}
         revised = [entry.known.article.key for _, entry in entries if entry.known.revised]
-        versions = {
-            key: [Version(revision.at, revision.title) for revision in found]
-            for key, found in reader.revisions_of(revised).items()
+        told = {
+            key: edits([Version(one.at, one.title, text_of(one.html)) for one in found])
+            for key, found in reader.revised(revised).items()
         }
-        files = []
         for article_id, entry in entries:
             article = entry.known.article
             steps = []
@@ -159,9 +192,16 @@ class Drawing:
                 newer, older = beside.get((article_id, term.id), (None, None))
                 if newer is not None or older is not None:
                     steps.append(Step(self._category(term), _line(lines, newer), _line(lines, older)))
-            page = draw_article(self._site, entry, labels, steps, versions.get(article.key, ()))
+            origins = sorted(reader.readings(article.key)) if self._explain else None
+            page = draw_article(self._site, entry, labels, steps, told.get(article.key, ()), origins)
             files.append((names.article_path(article.key), page))
         return files, neighbours
+
+    def _deleted(self, reader: Reader, term: Term) -> tuple[Deleted, ...]:
+        if not term.told:
+            return ()
+        told = reader.tombstones(term.id, self._tombstones_within, self._window.max_entries)
+        return tuple(Deleted(names.article_id(self._site, stone.key), stone.at, stone.reason) for stone in told)
 
     def label(self, term: Term) -> str:
         return names.label(term.value, term.label, self._configured)
@@ -184,8 +224,9 @@ class Drawing:
         seqs = reader.seqs(ids)
         found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
         missing = [i for i in ids if i not in found]
-        labels = {term.value: self.label(term) for term in reader.terms(CATEGORY)} if missing else {}
-        for article_id, entry in reader.entries(missing):
+        entries = list(reader.entries(missing))
+        labels = {value: self.label(term) for value, term in _filed(reader, entries).items()}
+        for article_id, entry in entries:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
         return [found[i] for i in ids]
@@ -193,6 +234,28 @@ class Drawing:
 
 _Drawn = tuple[Known, tuple[bytes, ...]]
 """An entry's facts and what it looks like in each format."""
+
+
+@dataclass(slots=True)
+class _Front:
+    """The parts of the index and the list of feeds, as they were up to a change of the store."""
+
+    seq: int = -1
+    sections: dict[int, tuple[tuple[str, str], Section]] = field(default_factory=dict)
+    """Of each category by its term: label and value, and what the index shows of it."""
+
+    listed: list[tuple[str, str]] | None = None
+    opml: bytes = b""
+
+
+def _filed(reader: Reader, entries: Iterable[tuple[int, Entry]]) -> dict[str, Term]:
+    """The categories of these articles by value."""
+    return reader.named_terms(CATEGORY, (c.term for _, entry in entries for c in entry.known.article.categories))
+
+
+def instead(path: str) -> str:
+    """What stands where an article's page does not, and the other way round."""
+    return path.removesuffix(names.GONE) if path.endswith(names.GONE) else names.gone_path(path)
 
 
 def _line(lines: dict[int, Line], article_id: int | None) -> Line | None:

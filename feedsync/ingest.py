@@ -109,7 +109,10 @@ class Ingest:
         `defaults` maps each source to its default category.
         """
         known = writer.known(list(arrivals)) if arrivals else {}
-        changes = [decide(known.get(key), arrived, defaults, self.now) for key, arrived in arrivals.items()]
+        words = writer.words(list(arrivals))
+        changes = [
+            decide(known.get(key), arrived, defaults, self.now, words.get(key)) for key, arrived in arrivals.items()
+        ]
         writer.apply(changes, self.now)
         self.found_keys.update(arrivals)
         return changes

@@ -177,6 +177,8 @@ class Article:
     tags: tuple[str, ...] = ()
     symbols: tuple[Symbol, ...] = ()
     attribution: Attribution | None = None
+    withdrawn: bool = False
+    """Its document says that it is not to be shown."""
 
     @property
     def held(self) -> bool:
@@ -202,6 +204,23 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Since when an article is not to be shown any more, and what is told about that ("" when nothing)."""
+
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The operator's last word on an article: withdrawn or restored. It outlasts every copy, known or to come."""
+
+    withdrawn: bool
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """An article as the store holds it, with what each of its documents says."""
 
@@ -209,6 +228,17 @@ class Known:
     arrived: datetime
     revised: datetime | None
     documents: dict[Origin, Article]
+    withdrawal: Withdrawal | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """In no feed, on no page, found by no search: held or withdrawn."""
+        return self.article.held or self.withdrawal is not None
+
+    @property
+    def unseen(self) -> bool:
+        """Withdrawn from the beginning: nobody ever saw it, and when it is shown, it comes as new."""
+        return self.withdrawal is not None and self.withdrawal.at <= self.arrived
 
     @property
     def published(self) -> datetime:
@@ -248,6 +278,8 @@ class Change:
     revision: bool
     bodies: dict[bytes, str]
     outcomes: dict[Origin, Outcome]
+    overruled: bool = False
+    """A document was edited to withdraw the article after the operator had restored it: that word is void."""
 
 
 @dataclass(frozen=True, slots=True)

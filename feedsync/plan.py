@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from feedsync.model import Article, Category, Change, Known, Moment, Outcome, unite_symbols
+from feedsync.model import Article, Category, Change, Known, Moment, Outcome, Withdrawal, unite_symbols
 from feedsync.text import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from feedsync.model import Arrival, Attribution, Origin
+    from feedsync.model import Arrival, Attribution, Origin, Word
 
 
 def merge(articles: Iterable[Article]) -> Article:
@@ -42,7 +42,21 @@ def merge(articles: Iterable[Article]) -> Article:
         tags=tuple(sorted({tag for a in said for tag in a.tags})),
         symbols=unite_symbols(symbol for a in said for symbol in a.symbols),
         attribution=min((a.attribution for a in said if a.attribution), key=lambda one: one.order, default=None),
+        withdrawn=any(a.withdrawn for a in said),
     )
+
+
+def winners(said: Mapping[Origin, Article]) -> dict[str, tuple[Origin, ...]]:
+    """Which documents gave the article `merge` makes of them its title, body, time of publication and credit."""
+    merged = merge(said.values())
+    richest = max((a.body for a in said.values() if a.title == merged.title), default=merged.body)
+    gave: dict[str, Callable[[Article], bool]] = {
+        "title": lambda a: a.title == merged.title and a.body == richest,
+        "body": lambda a: a.body == merged.body,
+        "published": lambda a: a.published == merged.published,
+        "credit": lambda a: merged.credit is not None and a.credit == merged.credit,
+    }
+    return {part: tuple(sorted(o for o, a in said.items() if test(a))) for part, test in gave.items()}
 
 
 def revise(old: Article | None, new: Article, default_category: str) -> Article:
@@ -82,36 +96,62 @@ def same_meaning(one: Article, other: Article) -> bool:
     return one.body.text_digest == other.body.text_digest and normalise(one.title.text) == normalise(other.title.text)
 
 
-def decide(known: Known | None, arrivals: Sequence[Arrival], defaults: Mapping[str, str], now: datetime) -> Change:
-    """What becomes of one article when these documents arrive.
+def decide(
+    known: Known | None,
+    arrivals: Sequence[Arrival],
+    defaults: Mapping[str, str],
+    now: datetime,
+    word: Word | None = None,
+) -> Change:
+    """What becomes of one article when these documents arrive, or none, but a new word of the operator.
 
     `defaults` maps a source to its default category. `now` is the time of the run: the arrival of a new
     article and the `updated` of a revision. A change of meaning within the run that brought the article
-    leaves no trace, so a run gives the same result in whatever portions it is worked off.
+    leaves no trace, so a run gives the same result in whatever portions it is worked off. `word` is the
+    operator's last word on the article (docs/decisions/0018-withdrawals.md).
     """
     documents = dict(known.documents) if known else {}
     article = known.article if known else None
     bodies: dict[bytes, str] = {}
     outcomes: dict[Origin, Outcome] = {}
+    overruled = False
     for arrival in sorted(arrivals, key=lambda a: a.origin):
-        new = revise(documents.get(arrival.origin), arrival.parsed.article, defaults.get(arrival.origin.source, ""))
+        old = documents.get(arrival.origin)
+        new = revise(old, arrival.parsed.article, defaults.get(arrival.origin.source, ""))
+        if word and not word.withdrawn and old and not old.withdrawn and new.withdrawn:
+            word, overruled = None, True
         documents[arrival.origin] = new
         bodies[arrival.parsed.article.body.digest] = arrival.parsed.html
         merged = merge(documents.values())
         outcomes[arrival.origin] = _outcome(article, merged, known, now)
         article = merged
-    assert article is not None, "decide needs an arrival"
-    fresh = known is None or known.arrived == now
+    assert article is not None, "decide needs an arrival, or a known article"
+    withdrawal = _withdrawal(known, article, word, now)
     revision = known is None or not same_meaning(known.article, article)
-    if known is None:
-        after = Known(article, now, None, documents)
+    if known is None or (known.unseen and not withdrawal):
+        after = Known(article, now, None, documents, withdrawal)
     else:
         revised = known.revised
-        if revision and not fresh and not known.article.held and revised != now:
+        seen = not known.article.held and not known.unseen
+        if revision and seen and now not in (known.arrived, revised):
             # The clock may have been set back: `updated` only ever grows.
             revised = max(now, known.updated + timedelta(seconds=1))
-        after = Known(article, known.arrived, revised, documents)
-    return Change(known, after, revision, bodies, outcomes)
+        after = Known(article, known.arrived, revised, documents, withdrawal)
+    return Change(known, after, revision, bodies, outcomes, overruled)
+
+
+def _withdrawal(known: Known | None, article: Article, word: Word | None, now: datetime) -> Withdrawal | None:
+    """Whether and since when an article is withdrawn: the operator's word counts, else that of any document."""
+    if not (word.withdrawn if word else article.withdrawn):
+        return None
+    reason = word.reason if word else ""
+    if known and known.withdrawal:
+        return Withdrawal(known.withdrawal.at, reason)
+    at = min(word.at, now) if word else now
+    if known and known.arrived != now:
+        # It was shown, so it was withdrawn after it had come, whatever a clock that was set back says.
+        at = max(at, known.arrived + timedelta(seconds=1))
+    return Withdrawal(at, reason)
 
 
 def _outcome(before: Article | None, after: Article, known: Known | None, now: datetime) -> Outcome:
@@ -119,6 +159,8 @@ def _outcome(before: Article | None, after: Article, known: Known | None, now: d
         return Outcome.NEW
     if before == after:
         return Outcome.UNCHANGED
+    if known is not None and now != known.arrived and before.withdrawn != after.withdrawn:
+        return Outcome.REVISED
     if known is not None and now not in (known.arrived, known.revised) and not same_meaning(before, after):
         return Outcome.REVISED
     return Outcome.MERGED

@@ -8,27 +8,34 @@ did or one joined or left before it. A change of the options or of this program 
 from __future__ import annotations
 
 import re
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, Drawing
+from feedsync.drawing import EVERYTHING, Drawing, instead
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, SHEETS, names
 from feedsync.model import KEY_PATTERN
-from feedsync.store import ALL, CATEGORY
+from feedsync.store import ALL, CATEGORY, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from feedsync.drawing import File
     from feedsync.feeds import Presentation
-    from feedsync.outputs import Tree
-    from feedsync.store import Reader, Store
+    from feedsync.outputs import Batch, Tree
+    from feedsync.store import Reader, Store, Term
 
 _PAGES_PER_BATCH = 500
+_FILES_PER_BATCH = 1000
+_RECHECK_S = 60.0
+"""How long a tree whose folders show no change is believed to be whole."""
+
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
 _EXTENSIONS = (*_FORMATS, "html")
+_FOLDERS = ("", names.CATEGORY_FOLDER, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
@@ -61,6 +68,8 @@ class Publisher:
         self.tree = tree
         self.presentation = presentation
         self._drawing = Drawing(presentation)
+        self._left: tuple[object, ...] = ()
+        self._checked = 0.0
 
     def publish(
         self,
@@ -76,34 +85,30 @@ class Publisher:
         shows articles the store does not know, unless `force` says that they may go.
         """
         with store.reading() as reader:
-            pages_seq, missing = self._check_progress(reader)
             drawn = reader.state("drawn")
-            everything = everything or missing or drawn not in (None, self.presentation.fingerprint)
-            if not force:
-                self._refuse_loss(reader, everything=everything)
+            if everything or not self._is_as_left():
+                everything = everything or self._misses_files(reader) or drawn not in (None, self._fingerprint)
+                if not force:
+                    self._refuse_loss(reader, everything=everything)
         if everything or drawn is None:
             with store.writing() as writer:
                 writer.mark_all()
-                writer.set_state("drawn", self.presentation.fingerprint)
-            pages_seq = -1
+                writer.set_state("drawn", self._fingerprint)
             self._drawing.forget()
         report = PublishReport()
-        if self.presentation.pages:
-            self._publish_pages(store, pages_seq, report, progress)
-            self._publish_archives(store, report, progress)
-        self._publish_feeds(store, report)
+        self._publish_due(store, report, progress)
         if everything:
             report.removed += self._remove_strangers(store)
+        self._left = self._marks()
         return report
 
     def behind(self, reader: Reader) -> bool:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
-        terms = reader.terms(ALL, CATEGORY)
-        return not terms or any(term.due for term in terms)
+        return bool(reader.due(ALL, CATEGORY)) or not reader.terms(ALL)
 
     def glance(self, reader: Reader) -> list[str]:
         """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
-        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.articles]
+        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.standing]
         path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
         wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
         for term in terms:
@@ -139,7 +144,7 @@ class Publisher:
         for term in terms:
             yield from self._drawing.feed(reader, term)
             yield from self._drawing.first_page(reader, term)
-        yield from self._drawing.front(reader, terms)
+        yield from self._drawing.front(reader)
         yield from self._drawing.fixed()
         if not self.presentation.pages:
             return
@@ -153,24 +158,40 @@ class Publisher:
             point = changed[-1][0]
             yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
 
-    def _check_progress(self, reader: Reader) -> tuple[int, bool]:
-        """How far article pages are published, and whether published files have gone missing."""
-        pages_seq = int(reader.state("pages_seq") or -1)
+    @property
+    def _fingerprint(self) -> str:
+        return self.presentation.fingerprint
+
+    def _marks(self) -> tuple[object, ...]:
+        return self.tree.marks(_FOLDERS)
+
+    def _is_as_left(self) -> bool:
+        """Whether nobody else put anything into the tree or took something out since this last published into it.
+
+        Folders tell, and for the case that something happened while it was publishing, it looks anew now and then.
+        """
+        now = time.monotonic()
+        if self._left and self._left == self._marks() and now - self._checked < _RECHECK_S:
+            return True
+        self._checked = now
+        return False
+
+    def _misses_files(self, reader: Reader) -> bool:
+        """Whether published files have gone missing."""
         terms = reader.terms(ALL, CATEGORY)
-        published = [term for term in terms if term.scheme == CATEGORY and term.articles and term.published_seq >= 0]
+        published = [term for term in terms if term.scheme == CATEGORY and term.standing and term.published_seq >= 0]
         if not any(term.published_seq >= 0 for term in terms):
-            return pages_seq, False
+            return False
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
         if not front <= self.tree.names() or not all((self.tree.root / path).is_file() for path in _FIXED):
-            return -1, True
+            return True
         expected = {f"{names.slug(term.value)}.{extension}" for term in published for extension in _EXTENSIONS}
         if not expected <= self.tree.names(names.CATEGORY_FOLDER):
-            return -1, True
-        if not self.presentation.pages or pages_seq < 0:
-            return pages_seq, False
-        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published)]
-        lost_pages = not all((self.tree.root / folder).is_dir() for folder in folders)
-        return (-1, True) if lost_pages else (pages_seq, False)
+            return True
+        if not self.presentation.pages or _pages_seq(reader) < 0:
+            return False
+        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published if term.articles)]
+        return not all((self.tree.root / folder).is_dir() for folder in folders)
 
     def lost(self, reader: Reader, *, everything: bool) -> list[str]:
         """The keys of published articles this store does not know, where publishing would drop them.
@@ -205,99 +226,146 @@ class Publisher:
             "if the loss is meant, `feedsync publish --force`",
         )
 
-    def _publish_pages(
-        self, store: Store, pages_seq: int, report: PublishReport, progress: Callable[[int], None]
-    ) -> None:
-        """Article pages in the order of the change sequence, each with those beside it that are not due themselves."""
+    def _publish_due(self, store: Store, report: PublishReport, progress: Callable[[int], None]) -> None:
+        """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each."""
+        with store.reading() as reader:
+            due = reader.due(ALL, CATEGORY)
+            with self.tree.batch() as batch:
+                pages_seq = _pages_seq(reader)
+                if self.presentation.pages:
+                    pages_seq = self._put_pages(store, reader, batch, report, progress)
+                    self._put_archives(reader, batch, due, report, progress)
+                self._put_feeds(reader, batch, [term for term in due if term.scheme == CATEGORY], report)
+                batch.settle()  # the feed of everything is the largest: nobody waits for it
+                everything = [term for term in due if term.scheme == ALL]
+                self._put_feeds(reader, batch, everything if reader.terms(ALL) else [EVERYTHING], report)
+            front = bool(due) or not reader.terms(ALL)
+            with self.tree.batch() as batch:
+                for path, content in (*self._drawing.front(reader), *self._drawing.fixed()) if front else ():
+                    batch.put(path, content)
+                for path, target in names.LARGE_ALIASES.items():
+                    batch.alias(path, target)
+            report.unchanged = 1 + reader.standing(CATEGORY) - report.written
+            progressed = pages_seq != _pages_seq(reader)
+        if due or progressed:
+            with store.writing() as writer:
+                writer.set_state("pages_seq", str(pages_seq))
+                writer.set_state("archives_seq", str(pages_seq))
+                writer.mark_published({term.id: term.changed_seq for term in due})
+
+    def _put_pages(
+        self,
+        store: Store,
+        reader: Reader,
+        batch: Batch,
+        report: PublishReport,
+        progress: Callable[[int], None],
+    ) -> int:
+        """Article pages in the order of the change sequence, each with those beside it that are not due themselves.
+
+        Returns the sequence up to which they are drawn. All but the last are put in place and remembered as they come.
+        """
+        pages_seq = _pages_seq(reader)
         point = (pages_seq, _LAST_ID)
         neighbours: set[int] = set()
         if pages_seq >= 0:
-            with store.reading() as reader:
-                neighbours = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
+            neighbours = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
         while True:
-            with store.reading() as reader, self.tree.batch() as batch:
-                changed = reader.changed_entries(point, _PAGES_PER_BATCH)
-                files, beside = self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])
-                neighbours |= beside
-                if pages_seq >= 0:
-                    files += self._still(reader, neighbours, pages_seq)
-                report.pages += sum([batch.put(path, content) for path, content in files])
+            changed = reader.changed_entries(point, _PAGES_PER_BATCH)
+            files, beside = self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])
+            if pages_seq >= 0:
+                files += self._still(reader, neighbours | beside, pages_seq)
             neighbours.clear()
+            for path, content in files:
+                report.pages += batch.put(path, content)
+                batch.remove(instead(path))
             if not changed:
-                break
+                return point[0]
             point = changed[-1][0]
             progress(len(changed))
-            with store.writing() as writer:
-                # Others may share the last sequence; they are not drawn yet.
-                writer.set_state("pages_seq", str(point[0] - 1))
-        if point[0] != pages_seq:
-            with store.writing() as writer:
-                writer.set_state("pages_seq", str(point[0]))
+            if len(changed) == _PAGES_PER_BATCH:
+                batch.settle()
+                with store.writing() as writer:
+                    # Others may share the last sequence; they are not drawn yet.
+                    writer.set_state("pages_seq", str(point[0] - 1))
 
     def _still(self, reader: Reader, ids: Iterable[int], seq: int) -> list[File]:
         """The pages of those among these articles that did not change after a sequence."""
         still = sorted(i for i, changed_seq in reader.seqs(ids).items() if changed_seq <= seq)
         return self._drawing.articles(reader, list(reader.entries(still)))[0]
 
-    def _publish_archives(self, store: Store, report: PublishReport, progress: Callable[[int], None]) -> None:
-        """The pages of categories that are due; those of a category never published are all drawn."""
-        with store.reading() as reader:
-            due = [term for term in reader.terms(CATEGORY) if term.due]
+    def _put_archives(
+        self,
+        reader: Reader,
+        batch: Batch,
+        due: Iterable[Term],
+        report: PublishReport,
+        progress: Callable[[int], None],
+    ) -> None:
+        """The archive pages of categories that are due; those of a category never published are all drawn."""
+        due = [term for term in due if term.scheme == CATEGORY]
+        changed: defaultdict[str, list[Spot]] = defaultdict(list)
+        if any(term.published_seq >= 0 for term in due):
+            for article_id, known in reader.changed_heads(int(reader.state("archives_seq") or -1)):
+                for category in known.article.categories:
+                    changed[category.term].append(Spot(article_id, known.published))
         for term in due:
-            with store.reading() as reader, self.tree.batch() as batch:
-                archive = self._drawing.archive(reader, term)
-                pages, years = archive.due() if term.published_seq >= 0 else (set(archive.pages()), set())
-                for page in sorted(pages):
-                    report.pages += batch.put(*self._drawing.archive_page(reader, term, archive, page))
-                for year in years:
-                    number = archive.last(year) + 1
-                    while batch.remove(archive.path((year, number))):
-                        report.removed += 1
-                        number += 1
+            archive = self._drawing.archive(reader, term)
+            if term.published_seq >= 0:
+                pages, years = archive.due(changed[term.value])
+            else:
+                pages, years = set(archive.pages()), set()
+            for page in sorted(pages):
+                report.pages += batch.put(*self._drawing.archive_page(reader, term, archive, page))
+            for year in years:
+                number = archive.last(year) + 1
+                while batch.remove(archive.path((year, number))):
+                    report.removed += 1
+                    number += 1
+            _settle_many(batch)
             progress(0)
 
-    def _publish_feeds(self, store: Store, report: PublishReport) -> None:
-        with store.reading() as reader, self.tree.batch() as batch:
-            terms = reader.terms(ALL, CATEGORY)
-            due = [term for term in terms if term.due]
-            for term in due or ([] if terms else [EVERYTHING]):
-                changed = [batch.put(path, content) for path, content in self._drawing.feed(reader, term)]
-                report.written += any(changed)
-                for path, content in self._drawing.first_page(reader, term):
-                    batch.put(path, content)
-                if term.scheme == CATEGORY and not term.articles:
-                    for extension in _EXTENSIONS:
-                        report.removed += batch.remove(names.category_path(term.value, extension))
-            if due or not terms:
-                for path, content in self._drawing.front(reader, terms):
-                    batch.put(path, content)
-                for path, content in self._drawing.fixed():
-                    batch.put(path, content)
-            for path, target in names.LARGE_ALIASES.items():
-                batch.alias(path, target)
-            feeds = 1 + sum(1 for term in terms if term.scheme == CATEGORY and term.articles)
-            report.unchanged = feeds - report.written
-        if due:
-            with store.writing() as writer:
-                writer.mark_published({term.id: term.changed_seq for term in due})
+    def _put_feeds(self, reader: Reader, batch: Batch, due: Iterable[Term], report: PublishReport) -> None:
+        """The feeds of these terms with their first pages, nothing of those that have none any more."""
+        for term in due:
+            changed = [batch.put(path, content) for path, content in self._drawing.feed(reader, term)]
+            report.written += any(changed)
+            for path, content in self._drawing.first_page(reader, term):
+                batch.put(path, content)
+            if term.scheme == CATEGORY and not term.standing:
+                for extension in _EXTENSIONS:
+                    report.removed += batch.remove(names.category_path(term.value, extension))
+            _settle_many(batch)
 
     def _remove_strangers(self, store: Store) -> int:
         """Remove files of feeds and articles that the store does not hold."""
         wanted: set[str] = set()
         with store.reading() as reader, self.tree.batch() as batch:
             for term in reader.terms(CATEGORY):
-                if term.articles:
+                if term.standing:
                     wanted |= {names.category_path(term.value, extension) for extension in _EXTENSIONS}
                 if self.presentation.pages:
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
+                wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
             strangers = sorted(self._present() - wanted)
-            return sum(batch.remove(path) for path in strangers if path.endswith(_EXTENSIONS))
+            return sum(batch.remove(path) for path in strangers if path.endswith((*_EXTENSIONS, names.GONE)))
 
     def _present(self) -> set[str]:
         """The files in the folders of categories and articles."""
         category, article = names.CATEGORY_FOLDER, names.ARTICLE_FOLDER
         folders = [category, article, *(f"{category}/{name}" for name in self.tree.folders(category))]
         return {f"{folder}/{name}" for folder in folders for name in self.tree.names(folder)}
+
+
+def _pages_seq(reader: Reader) -> int:
+    """Up to which change article pages are published."""
+    return int(reader.state("pages_seq") or -1)
+
+
+def _settle_many(batch: Batch) -> None:
+    """Let not too many files wait beside those they replace."""
+    if len(batch) >= _FILES_PER_BATCH:
+        batch.settle()

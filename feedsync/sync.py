@@ -114,7 +114,7 @@ class _Run:
 
     def _ingest(self, stack: ExitStack) -> Ingest:
         with self._store.reading() as reader:
-            self._now = self._now or _arrival(reader, datetime.now(UTC))
+            self._now = self._now or arrival_time(reader, datetime.now(UTC))
         zone = ZoneInfo(self._publisher.presentation.site.timezone)
         return Ingest(self._store, zone, self._request, self._now, self._progress, stack)
 
@@ -199,7 +199,7 @@ def _others(waiting: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _arrival(reader: Reader, clock: datetime) -> datetime:
+def arrival_time(reader: Reader, clock: datetime) -> datetime:
     """The arrival of what is new in this pass: the clock's time; when that was set back a little, after the newest.
 
     Raises ClockError when the clock cannot be right: an arrival stays for ever, and no article is shown as published

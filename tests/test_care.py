@@ -17,7 +17,7 @@ from feedsync.errors import ClockError, OutputError, StoreError
 from feedsync.publish import Publisher
 from feedsync.store import Store, backup, exclusive
 from feedsync.store.database import SCHEMA
-from feedsync.sync import _arrival
+from feedsync.sync import arrival_time
 from tests.conftest import Desk, post
 from tests.crash.harness import Forge
 from tests.crash.site import Site
@@ -362,10 +362,10 @@ def test_an_arrival_is_never_before_the_one_before(desk: Desk) -> None:
     with desk.store.reading() as reader:
         last = reader.newest_arrival()
         assert last == desk.now
-        assert _arrival(reader, last + timedelta(hours=1)) == last + timedelta(hours=1)
+        assert arrival_time(reader, last + timedelta(hours=1)) == last + timedelta(hours=1)
         for back in (timedelta(0), timedelta(hours=1), timedelta(days=1)):
-            assert last < _arrival(reader, last - back) < last + timedelta(seconds=1)
+            assert last < arrival_time(reader, last - back) < last + timedelta(seconds=1)
         # It had been wrong before: the arrivals of that time stay, the others follow the clock.
-        assert _arrival(reader, last - timedelta(days=2)) == last - timedelta(days=2)
+        assert arrival_time(reader, last - timedelta(days=2)) == last - timedelta(days=2)
         with pytest.raises(ClockError, match="1970"):
-            _arrival(reader, datetime(1970, 1, 1, tzinfo=UTC))
+            arrival_time(reader, datetime(1970, 1, 1, tzinfo=UTC))

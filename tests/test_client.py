@@ -33,8 +33,8 @@ POLICY = FetchPolicy(
     allow_private=True,
     robots=False,
     connect_timeout_s=2,
-    read_timeout_s=0.3,
-    total_timeout_s=0.6,
+    read_timeout_s=1,
+    total_timeout_s=2,
     max_body_bytes=100_000,
     contact="mailto:operator@example.org",
 )
@@ -149,7 +149,7 @@ def test_a_fault_harms_no_other_url(upstream: Upstream) -> None:
     urls = [f"{upstream.url}/{number}" for number in range(len(MISBEHAVIOUR))]
     good = [f"{upstream.url}/good"]
     answers, _ = fetch(*urls[:6], *good, *urls[6:], policy=FetchPolicy(
-        allow_private=True, robots=False, per_host_concurrency=16, read_timeout_s=0.3, total_timeout_s=0.6, max_body_bytes=100_000,
+        allow_private=True, robots=False, per_host_concurrency=16, read_timeout_s=2, total_timeout_s=4, max_body_bytes=100_000,
     ))  # fmt: skip
     assert answers[good[0]].content == b"good"
     assert sum(answer.fault is not None or answer.deferred is not None for answer in answers.values()) == len(urls)

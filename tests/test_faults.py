@@ -155,8 +155,9 @@ def test_the_tree_is_removed_or_replaced_under_a_daemon(tmp_path: Path) -> None:
     with contextlib.closing(Daemon(shell, tmp_path, source="interval_s = 0.2\n")) as daemon:
         daemon.hear("READY=1")
         shell.put("a.md", post(CODE))
-        daemon.until(lambda: daemon.has(CODE))
         public = shell.folder / "var/public"
+        index = public / "index.html"
+        daemon.until(lambda: index.exists() and CODE in index.read_text() and not [*public.rglob(".*.tmp")])
         shutil.rmtree(public)
         daemon.until(lambda: daemon.has(CODE) and (public / "index.html").exists())
         public.rename(shell.folder / "var/old")

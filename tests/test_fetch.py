@@ -22,7 +22,7 @@ from tests.test_daemon import Daemon
 from tests.upstream import Reply, Upstream, as_html, as_json, validated
 
 POLICY = FetchPolicy(
-    allow_private=True, per_host_concurrency=8, read_timeout_s=0.3, total_timeout_s=0.6, max_body_bytes=200_000
+    allow_private=True, per_host_concurrency=8, read_timeout_s=5, total_timeout_s=8, max_body_bytes=200_000
 )
 CODE = "NW202503142600000001"
 FIELDS = {

@@ -90,7 +90,7 @@ def test_an_article_says_what_people_want_to_know() -> None:
     ]
     source = f"http://finance.example.com/news/1350,{CODE}.html"
     assert [(a.get("href"), a.get("rel")) for a in drawn.find_class("source")[0].iter("a")] == [(source, "nofollow")]
-    assert not drawn.find_class("versions")
+    assert not drawn.find_class("revisions")
     assert drawn.find(".//link[@rel='canonical']").get("href") == f"{BASE}article/{CODE}.html"
 
 
@@ -131,13 +131,21 @@ def test_no_page_runs_or_fetches_anything(desk: Desk) -> None:
     for path, content in desk.published().items():
         if path.endswith(".html"):
             document = html.document_fromstring(content.decode())
-            assert not list(document.iter("script", "style", "iframe", "object", "form")), path
+            assert not list(document.iter("script", "style", "iframe", "object")), path
+            forms = [(form.get("action"), form.get("method")) for form in document.iter("form")]
+            assert forms == ([("/search", "get")] if path in ("index.html", "large/index.html") else []), path
             assert not [e for e in document.iter() for name in e.attrib if name.startswith("on") or name == "style"], (
                 path
             )
             sheets = [link.get("href") for link in document.iter("link") if link.get("rel") == "stylesheet"]
             assert len(sheets) == 1
             assert sheets[0].endswith(STYLE)
+
+
+def test_where_nothing_answers_searches_the_index_has_no_form_for_them(desk: Desk) -> None:
+    desk.presentation = Presentation(SITE, search=False)
+    desk.run()
+    assert not list(page(desk, "index.html").iter("form"))
 
 
 def targets(desk: Desk, path: str) -> set[str]:
@@ -165,7 +173,7 @@ def test_every_link_leads_somewhere_and_every_page_is_reached(desk: Desk) -> Non
             if target.endswith(".html") and target not in seen:
                 ahead.add(target)
     usual = {path for path in seen if not path.startswith("large/")}
-    assert usual == {path for path in published if not path.startswith("large/")} - {"404.html", "405.html"}
+    assert usual == {path for path in published if not path.startswith("large/")} - {"404.html", "405.html", "410.html"}
     # In large type one stays there, but for the way back.
     for path in seen - usual:
         document = page(desk, path)
@@ -227,7 +235,7 @@ def test_our_own_server_serves_large_type_and_error_pages(desk: Desk) -> None:
 
 
 def test_error_pages_serve_at_any_depth() -> None:
-    for status in (404, 405):
+    for status in (404, 405, 410):
         drawn = html.document_fromstring(
             draw_error(Site("站", "https://h.example/f", "example.org,2026"), status).decode()
         )
@@ -243,10 +251,7 @@ def test_revisions_are_told(desk: Desk) -> None:
     (desk.inbox / "1.md").touch()
     desk.run()
     document = page(desk, f"article/{number(1)}.html")
-    assert [text(li) for li in document.find_class("versions")[0].iter("li")] == [
-        "2026年3月1日 16:01 旧标题",
-        "2026年3月1日 16:02 新标题",
-    ]
+    assert [text(li) for li in document.find_class("revisions")[0].iter("li")] == ["2026年3月1日 16:02 标题：旧新标题"]
     assert text(document.find_class("revised")[0]) == "修改于 2026年3月1日 16:02"
     assert differences(desk) == []
 
@@ -360,7 +365,7 @@ def test_another_base_url_announces_nothing_again(desk: Desk) -> None:
         assert old not in content, path
         expected = before[path].replace(old, new)
         if path.endswith(".html"):  # the size of type is chosen by path
-            expected = re.sub(rb'(class="to-\w+" href=")/', rb"\1/f/", expected)
+            expected = re.sub(rb'(class="to-\w+" href="|action=")/', rb"\1/f/", expected)
         assert content == expected, path
     assert new + b"article/" in after["all.atom"]
     assert differences(desk) == []

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsync.model import Arrival, Attribution, Known, Moment, Origin, Outcome
+from feedsync.model import Arrival, Attribution, Known, Moment, Origin, Outcome, Word
 from feedsync.plan import decide, merge, revise, same_meaning
 from tests.conftest import START, post, read
 
@@ -156,3 +156,52 @@ def test_the_attribution_stays_while_only_its_feed_goes_on() -> None:
     assert revise(old, replace(old, attribution=None), "").attribution == old.attribution
     assert revise(old, replace(old, attribution=_ATTRIBUTIONS[3]), "").attribution == _ATTRIBUTIONS[3]
     assert revise(replace(old, attribution=_ATTRIBUTIONS[1]), old, "").attribution == old.attribution
+
+
+@given(
+    st.lists(documents(), min_size=1, max_size=5).map(distinct),
+    st.sets(st.sampled_from("abcdef")),
+    st.sampled_from([None, 0, 2, 9]),
+    st.randoms(use_true_random=False),
+)
+def test_a_withdrawal_holds_whenever_it_is_said(
+    arrivals: list[Arrival], flags: set[str], said: int | None, random: object
+) -> None:
+    """By a document or by the operator (in pass `said`): whatever comes before it, with it, or after it."""
+    flagged = [
+        replace(a, parsed=replace(a.parsed, article=replace(a.parsed.article, withdrawn=a.origin.location in flags)))
+        for a in arrivals
+    ]
+    random.shuffle(flagged)  # type: ignore[attr-defined]
+    known: Known | None = None
+    word = None
+    shown_before = False
+    for number, arrival in enumerate(flagged):
+        now = START + timedelta(hours=number)
+        if number == said:
+            word = Word(True, now - timedelta(minutes=1), "错")
+            known = decide(known, [], {}, word.at, word).after if known else None
+        known = decide(known, [arrival], {}, now, word).after
+        withdrawn = word is not None or any(a.origin.location in flags for a in flagged[: number + 1])
+        assert (known.withdrawal is not None) == withdrawn
+        if known.withdrawal:
+            assert known.unseen != shown_before
+        shown_before = shown_before or not withdrawn
+
+
+def test_only_an_edit_overrules_a_restoration() -> None:
+    def said(name: str, flag: bool) -> Arrival:
+        text = post().replace("layout: post", f"withdrawn: {flag}".lower())
+        return Arrival(Origin("s", name), read("a.md", text))
+
+    word = Word(False, START)
+    known = decide(None, [said("a", True)], {}, START, word).after
+    for arrival, withdrawn in (
+        (said("b", True), False),
+        (said("a", True), False),
+        (said("a", False), False),
+        (said("a", True), True),
+    ):
+        change = decide(known, [arrival], {}, START + timedelta(hours=1), word)
+        known = change.after
+        assert (known.withdrawal is not None, change.overruled) == (withdrawn, withdrawn)

@@ -114,12 +114,13 @@ def test_the_index_command_builds_it_anew(shell: Shell) -> None:
 
 def test_a_pass_indexes_a_share_of_what_it_takes_in(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    for number in range(WORTHWHILE + 2):
+    share = 2 * WORTHWHILE
+    for number in range(share + 2):
         shell.put(f"{number}.md", post(f"202503142600{number:06d}", f"第{number}篇"))
     shell("resync")
     with closing(sqlite3.connect(tmp_path / "var/feedsync.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM search_numbers").fetchone() == (WORTHWHILE,)
-    assert f"{WORTHWHILE + 2} found" in shell("search", "第", "--limit", "1000").stdout
+        assert connection.execute("SELECT count(*) FROM search_numbers").fetchone() == (share,)
+    assert f"{share + 2} found" in shell("search", "第", "--limit", "1000").stdout
 
 
 def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell) -> None:
@@ -127,6 +128,9 @@ def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             """DROP TABLE search_index; DROP TABLE search_numbers; DELETE FROM state WHERE name = 'search_seq';
+            DROP TABLE tombstones; DROP TABLE withdrawals; DROP INDEX ix_memberships_revised;
+            ALTER TABLE memberships DROP COLUMN revised_us;
+            ALTER TABLE articles DROP COLUMN withdrawn_us; ALTER TABLE articles DROP COLUMN reason;
             UPDATE alembic_version SET version_num = '0003'; PRAGMA user_version = 3"""
         )
     assert "old schema 3" in shell("search", "保险业", code=3).stderr

@@ -8,18 +8,25 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import brotli
 import pytest
 
-from tests.conftest import ROOT
+from feedsync.outputs import Tree
+from feedsync.publish import Publisher
+from feedsync.sync import Request, run
+from tests.conftest import ROOT, Desk, post
 from tests.test_web import FEED, PUBLISHED, TYPES, Answer, Web, serving, until
 
 NGINX = shutil.which("nginx") or next((p for p in ("/usr/sbin/nginx",) if os.path.exists(p)), None)
 MODULE = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 SAME = ("content-type", "cache-control", "content-encoding", "vary", "content-security-policy", "x-content-type-options",
         "x-frame-options", "referrer-policy", "access-control-allow-origin", "last-modified", "content-length", "allow")  # fmt: skip
+
+TOLD = ("text/html; charset=utf-8", "no-store")
 
 
 class Nginx(Web):
@@ -29,13 +36,13 @@ class Nginx(Web):
         self.port = port
 
 
-def configuration(folder: Path, root: Path, port: int) -> str:
+def configuration(folder: Path, root: Path, port: int, ours: int) -> str:
     (text,) = re.findall(
         r"```nginx\n(map .*?)```", (ROOT / "docs/howto/serve.md").read_text(encoding="utf-8"), re.DOTALL
     )
     (folder / "redirects.map").write_text('"/category/old.atom" "/category/emnews.atom";\n')
     for old, new in (("/etc/nginx/feedsync-redirects*.map", f"{folder}/redirects*.map"), ("listen 80;", f"listen 127.0.0.1:{port};"),
-                     ("root /var/lib/feedsync/public;", f"root {root};")):  # fmt: skip
+                     ("root /var/lib/feedsync/public;", f"root {root};"), ("127.0.0.1:8080", f"127.0.0.1:{ours}")):  # fmt: skip
         assert old in text
         text = text.replace(old, new)
     load = ""
@@ -57,8 +64,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Web, Nginx]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with serving(folder / "public") as ours:
-        (folder / "nginx.conf").write_text(configuration(folder, ours.root, port))
+    desk = Desk(folder)
+    desk.put("a.md", post())
+    run(desk.store, Publisher(Tree(folder / "elsewhere"), desk.presentation), [desk.source], Request(), now=desk.now)
+    told = {"store_url": f"sqlite:///{desk.store.path}", "presentation": desk.presentation.to_json()}
+    with closing(desk), serving(folder / "public", **told) as ours:
+        (folder / "nginx.conf").write_text(configuration(folder, ours.root, port, ours.port))
         process = subprocess.Popen([NGINX, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
         theirs = Nginx(port)
         try:
@@ -74,6 +85,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Web, Nginx]
         finally:
             process.terminate()
             process.wait()
+
+
+def patient(server: Web, target: str) -> Answer:
+    """As `ask`, by a client that closes nothing before it has its answer: nginx takes that for a client that left."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("GET", target)
+        found = connection.getresponse()
+        fields = {name.lower(): value for name, value in found.getheaders()}
+        assert len(fields) == len(found.getheaders()), "a field twice"
+        return Answer(found.status, fields, found.read())
 
 
 def told(answer: Answer) -> dict[str, str | None]:
@@ -125,6 +146,25 @@ def test_nothing_else_is_served(both: tuple[Web, Nginx], target: str) -> None:
             assert (answer.status, answer.body) == (404, PUBLISHED["404.html"])
             assert answer.fields["cache-control"] == "no-store"
             assert "script" not in answer.fields["content-security-policy"]
+
+
+def test_what_was_withdrawn_is_gone_for_good(both: tuple[Web, Nginx]) -> None:
+    for server in both:
+        for target in ("/article/202503142600000002.html", "/large/article/202503142600000002.html"):
+            answer = server.ask(target)
+            assert (answer.status, answer.body) == (410, PUBLISHED["410.html"])
+            assert (answer.fields["content-type"], answer.fields["cache-control"]) == TOLD
+            assert "script" not in answer.fields["content-security-policy"]
+        assert server.ask("/article/202503142600000002.html.gone").status == 404
+
+
+@pytest.mark.parametrize("path", ["/search", "/search.atom", "/search.json"])
+def test_searches_are_passed_on(both: tuple[Web, Nginx], path: str) -> None:
+    ours, theirs = (patient(server, f"{path}?q=%E6%AD%A3%E6%96%87") for server in both)
+    assert ours.status == theirs.status == 200
+    assert "202503142600000001" in ours.body.decode()
+    assert (told(theirs), theirs.body) == (told(ours), ours.body)
+    assert theirs.fields["etag"] == ours.fields["etag"]
 
 
 def test_methods_and_moved_paths(both: tuple[Web, Nginx]) -> None:

@@ -42,6 +42,8 @@ PUBLISHED = {
     "index.html": b"<p>index</p>",
     "404.html": "<p>没有</p>".encode(),
     "405.html": "<p>只能读取</p>".encode(),
+    "410.html": "<p>撤下</p>".encode(),
+    "article/202503142600000002.html.gone": b"",
     "category/emnews.html": b"<p>emnews</p>",
     "category/emnews.atom": b"<feed/>",
     "article/202503142600000001.html": "<p>正文</p>".encode() * 200,

@@ -11,9 +11,9 @@ import sys
 import click
 
 from feedsync import __version__
-from feedsync.cli.care import backup_command, doctor_command, restore_command
+from feedsync.cli.care import backup_command, doctor_command, restore_command, withdraw_command
 from feedsync.cli.passes import publish_command, resync_command, run_command
-from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command
+from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
 from feedsync.cli.search import index_command, search_command
 from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
 from feedsync.collector import relax_collector
@@ -49,12 +49,14 @@ for _command in (
     status_command,
     quarantine_command,
     show_command,
+    why_command,
     search_command,
     index_command,
     check_config_command,
     doctor_command,
     backup_command,
     restore_command,
+    withdraw_command,
 ):
     command.add_command(_command)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from feedsync.cli.terminal import load, print_json, printable, progress_bar, publisher_of, say_waiting
+from feedsync.errors import UsageError
+
+if TYPE_CHECKING:
+    from feedsync.config import Config
+    from feedsync.store import Store
 
 _UNUSABLE, _NOT_WELL = 3, 1
+_COPIES = (".db", ".bak", ".sqlite")
 
 
 @click.command("doctor")
@@ -61,22 +68,97 @@ def backup_command(option: str | None, file: Path, force: bool) -> int:
     return 0
 
 
-@click.command("restore")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.command("withdraw")
+@click.argument("code")
+@click.option("--reason", default="", metavar="TEXT", help="Why; readers are told.")
 @click.pass_obj
-def restore_command(option: str | None, file: Path) -> int:
-    """Put the database back as it was in FILE, then run a pass and publish.
+def withdraw_command(option: str | None, code: str, reason: str) -> int:
+    """Take an article out of every feed, page and search, and keep it out.
 
-    The present database is kept beside it. Ids and feeds are as before; what came since the copy was made comes again
-    from the sources. Refused while a daemon runs.
+    CODE is an infoCode with or without NW, a source URL, a file name or a key; an article that is yet to come may be
+    withdrawn, too. Its page answers 410, Atom feeds tell of it, later copies do not bring it back. `feedsync restore
+    CODE` does.
+
+    \b
+    feedsync withdraw NW202112222222765281 --reason 数据有误
+    """
+    from feedsync.store import Store
+    from feedsync.text import one_line
+    from feedsync.withdraw import withdraw
+
+    loaded = load(option)
+    with Store.open(loaded.store_url, say_waiting, one_pass=True) as store:
+        key = _key(store, code)
+        known = withdraw(store, publisher_of(loaded), key, one_line(reason), waiting=say_waiting)
+    title = printable(known.article.title.text) if known else "not known yet; it will not be published when it comes"
+    click.echo(f"withdrawn: {key} ({title})")
+    return 0
+
+
+@click.command("restore")
+@click.argument("what", metavar="FILE|CODE")
+@click.pass_obj
+def restore_command(option: str | None, what: str) -> int:
+    """Put the database back as it was in FILE, or bring back the withdrawn article CODE.
+
+    FILE: the present database is kept beside it. Ids and feeds are as before; what came since the copy was made comes
+    again from the sources. Refused while a daemon runs.
+
+    CODE: the article returns under its old id. A file that exists, a name that ends in .db, .bak or .sqlite, or a path
+    without an infoCode in it means FILE, all else CODE; write ./NAME to mean a file.
 
     \b
     feedsync restore /backup/feedsync-2026-03-01.db
+    feedsync restore NW202112222222765281
     """
+    loaded = load(option)
+    if _means_file(what):
+        _restore_database(loaded, Path(what))
+    else:
+        _restore_article(loaded, what)
+    return 0
+
+
+def _means_file(what: str) -> bool:
+    """Whether a person means a file and not an article. Raises UsageError when it may be either."""
+    from feedsync.parse import key_from_user
+
+    key = key_from_user(what)
+    coded = key is not None and not key.startswith("x-")
+    if what.startswith(("/", "./", "../")):
+        return True
+    if Path(what).is_file():
+        if coded and "/" not in what and not what.endswith(_COPIES):
+            raise UsageError(
+                f"{what!r} is a file here, and the name of an article",
+                remedy=f"write ./{what} for the file, {key} in another folder for the article",
+            )
+        return True
+    return what.endswith(_COPIES) or ("/" in what and "://" not in what and not coded)
+
+
+def _restore_article(loaded: Config, code: str) -> None:
+    from feedsync.store import Store
+    from feedsync.withdraw import restore
+
+    with Store.open(loaded.store_url, say_waiting, one_pass=True) as store:
+        key = _key(store, code)
+        if not restore(store, publisher_of(loaded), key, waiting=say_waiting):
+            with store.reading() as reader:
+                if not reader.existing([key]):
+                    raise UsageError(
+                        f"there is no article {code!r}, and no file of that name",
+                        remedy="see `feedsync show CODE`; write ./NAME to mean a file",
+                    )
+            click.echo(f"{key} is not withdrawn")
+            return
+    click.echo(f"restored: {key}")
+
+
+def _restore_database(loaded: Config, file: Path) -> None:
     from feedsync.store import Store, backup, database, exclusive
     from feedsync.sync import Request, run
 
-    loaded = load(option)
     path = database.path_of(loaded.store_url)
     with exclusive(Store.daemon_lock_path(path), timeout_s=0):
         with exclusive(Store.lock_path(path), timeout_s=60, waiting=say_waiting):
@@ -87,4 +169,14 @@ def restore_command(option: str | None, file: Path) -> int:
             store.forget_publishing()
             report = run(store, publisher_of(loaded), loaded.sources, Request(), progress=progress)
     click.echo(f"restored from {file}; feeds: {report.feeds.written} written, {report.feeds.unchanged} unchanged")
-    return 0
+
+
+def _key(store: Store, code: str) -> str:
+    """The key of the article a person means, known or not."""
+    from feedsync.parse import key_from_user
+
+    with store.reading() as reader:
+        key = reader.key_of_alias(code) or key_from_user(code)
+    if key is None:
+        raise UsageError(f"{code!r} is neither an infoCode nor a known URL", remedy="write it as NW202112222222765281")
+    return key

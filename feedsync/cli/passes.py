@@ -9,7 +9,7 @@ import click
 from feedsync.cli.terminal import load, print_json, progress_bar, publisher_of, say_waiting, told_time
 from feedsync.errors import UsageError
 
-_INDEX_SHARE = 8
+_INDEX_AT_MOST = 256
 _FAULTS = 10
 """So many URLs that failed are told of each source."""
 
@@ -75,7 +75,6 @@ def resync_command(
         workers = stack.enter_context(Workers("feedsync.load"))
         if full or not (loaded.output / "all.atom").exists():  # everything will be read
             _start_early(workers, chosen)
-        from feedsync.store import WORTHWHILE
         from feedsync.sync import Request, run
 
         store = _open_for_pass(loaded, stack, dry_run=dry_run)
@@ -91,8 +90,8 @@ def resync_command(
         )
         taken = sum(source.new + source.revised + source.merged for source in report.sources.values())
         if taken and not dry_run:
-            # A share of the work, so that a pass stays short; a daemon or `feedsync index` does the rest.
-            store.index_some(max(WORTHWHILE, taken // _INDEX_SHARE))
+            # So that a pass stays short; a daemon or `feedsync index` does the rest.
+            store.index_some(_INDEX_AT_MOST)
     if as_json:
         print_json(report.to_json())
     else:

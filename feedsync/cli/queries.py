@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any, assert_never
 
 import click
@@ -112,7 +113,7 @@ def quarantine_command(option: str | None, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def show_command(option: str | None, code: str, as_json: bool) -> int:
-    """One article: its aliases, documents, revisions and feeds.
+    """One article: every document it comes from, what was taken from which, its aliases, revisions and feeds.
 
     CODE may be an infoCode with or without NW, a source URL, a file name or a key.
 
@@ -136,6 +137,54 @@ def show_command(option: str | None, code: str, as_json: bool) -> int:
                 click.echo(f"  {printable(str(text))}")
         else:
             click.echo(f"{name}: {printable(str(value))}")
+    return 0
+
+
+@click.command("why")
+@click.argument("feed")
+@click.argument("code")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def why_command(option: str | None, feed: str, code: str, as_json: bool) -> int:
+    """Why an article is in a feed, or is not.
+
+    FEED is all, category/<slug>, a category's value, or the path or address of a feed. CODE is as for `show`.
+
+    \b
+    feedsync why all NW202112222222765281
+    feedsync why category/emnews 202112222222765281 --json
+    """
+    from feedsync import why
+    from feedsync.parse import key_from_user
+    from feedsync.store import ALL, CATEGORY, Store
+
+    loaded = load(option)
+    with Store.open_readonly(loaded.store_url) as store, store.reading() as reader:
+        feeds = why.feeds_of(reader.terms(ALL, CATEGORY))
+        named = why.feed_named(feed, feeds, loaded.presentation.site)
+        if named is None:
+            near = difflib.get_close_matches(feed, feeds, 3, 0.3) or sorted(feeds)[:3]
+            raise UsageError(f"there is no feed {feed!r}", remedy=f"there is {', '.join(near) or 'none yet'}")
+        key = reader.key_of_alias(code) or key_from_user(code)
+        if key is None:
+            raise UsageError(f"{code!r} is no infoCode and no known URL", remedy="write it as NW202112222222765281")
+        stem, term = named
+        verdict = why.judge(reader, loaded.presentation.window, term, key)
+    if as_json:
+        print_json(
+            {
+                "feed": stem,
+                "key": key,
+                "in": verdict.stands,
+                "code": verdict.code,
+                "reason": verdict.reason,
+                "since": told_time(verdict.since),
+                "rank": verdict.rank,
+            }
+        )
+        return 0
+    since = f" (since {told_time(verdict.since)})" if verdict.since else ""
+    click.echo(f"{key} is {'' if verdict.stands else 'not '}in {stem}: {printable(verdict.reason)}{since}")
     return 0
 
 
@@ -204,7 +253,7 @@ def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
     counts = reader.totals()
     return {
         "version": __version__,
-        "counts": counts | {"feeds": 1 + sum(1 for term in reader.terms("category") if term.articles)},
+        "counts": counts | {"feeds": 1 + sum(1 for term in reader.terms("category") if term.standing)},
         "sources": {
             row.name: {
                 "configured": row.name in configured,
@@ -245,6 +294,7 @@ def _fetching(reader: Reader, row: SourceRow) -> dict[str, Any] | None:
 
 
 def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
+    from feedsync import why
     from feedsync.feeds import names
     from feedsync.parse import key_from_user
 
@@ -253,10 +303,11 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
     if known is None or key is None:
         raise UsageError(f"there is no article {code!r}", remedy="see `feedsync quarantine`, or resync")
     article, site = known.article, loaded.presentation.site
-    read = reader.read_times(key)
-    feeds = [] if article.held else [names.url(site, f"{names.ALL}.atom")]
-    if not article.held:
-        feeds += [names.url(site, names.category_path(c.term, "atom")) for c in article.categories]
+    read = reader.readings(key)
+    filed = {stem: (term, since) for term, since in reader.filed(key) for stem in why.feeds_of([term])}
+    window = loaded.presentation.window
+    verdicts = {stem: why.judge(reader, window, term, key) for stem, (term, _) in filed.items()}
+    withdrawal = known.withdrawal
     return {
         "key": key,
         "id": names.article_id(site, key),
@@ -266,6 +317,7 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
         "updated": told_time(known.updated),
         "arrived": told_time(known.arrived),
         "held": article.held,
+        "withdrawn": {"at": told_time(withdrawal.at), "reason": withdrawal.reason} if withdrawal else None,
         "future": article.published.at > known.arrived,
         "page": names.url(site, names.article_path(key)),
         "aliases": names.aliases(key) + reader.aliases(key),
@@ -275,9 +327,37 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
             {"symbol": symbol.value, "role": symbol.role.value, "name": symbol.name} for symbol in article.symbols
         ],
         "documents": [
-            {"source": origin.source, "location": origin.location, "read": told_time(read.get(origin))}
-            for origin in sorted(known.documents)
+            {
+                "source": origin.source,
+                "location": origin.location,
+                "url": read[origin][1] or (said.attribution.url if said.attribution else ""),
+                "read": told_time(read[origin][0]),
+                "digest": said.body.digest.hex(),
+                "withdrawn": said.withdrawn,
+            }
+            for origin, said in sorted(known.documents.items(), key=lambda pair: pair[0])
         ],
-        "revisions": [{"at": told_time(revision.at), "title": revision.title} for revision in reader.revisions(key)],
-        "feeds": feeds,
+        "decisions": [
+            {
+                "part": decision.part,
+                "value": decision.value,
+                "rule": decision.rule,
+                "documents": [f"{origin.source}: {origin.location}" for origin in decision.origins],
+            }
+            for decision in why.decisions(known)
+        ],
+        "revisions": [
+            {"at": told_time(revision.at), "title": revision.title, "digest": revision.digest.hex()}
+            for revision in reader.revisions(key)
+        ],
+        "feeds": [names.url(site, f"{stem}.atom") for stem in filed],
+        "memberships": [
+            {
+                "feed": stem,
+                "since": told_time(since),
+                "shown": verdicts[stem].stands,
+                "why": verdicts[stem].reason,
+            }
+            for stem, (_, since) in filed.items()
+        ],
     }

@@ -1,21 +1,22 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
-from feedsync.feeds.feed import Feed, feed_of_all, feed_of_category, feed_of_search
+from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category, feed_of_search
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
 from feedsync.feeds.opml import draw_opml
 from feedsync.feeds.pages import (
     CategoryLine,
     HitLine,
     Line,
+    Section,
     Step,
     Stretch,
-    Version,
     draw_archive,
     draw_article,
     draw_category,
     draw_error,
     draw_index,
     draw_search,
+    draw_section,
     line_of,
 )
 from feedsync.feeds.presentation import Presentation
@@ -27,14 +28,15 @@ __all__ = [
     "SHEETS",
     "STYLE",
     "CategoryLine",
+    "Deleted",
     "Feed",
     "Format",
     "HitLine",
     "Line",
     "Presentation",
+    "Section",
     "Step",
     "Stretch",
-    "Version",
     "Window",
     "draw_archive",
     "draw_article",
@@ -44,6 +46,7 @@ __all__ = [
     "draw_index",
     "draw_opml",
     "draw_search",
+    "draw_section",
     "feed_of_all",
     "feed_of_category",
     "feed_of_search",

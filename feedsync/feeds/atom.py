@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from feedsync.feeds.feed import Feed
+    from feedsync.feeds.feed import Deleted, Feed
     from feedsync.model import Attribution, Entry, Site
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _HISTORY = "http://purl.org/syndication/history/1.0"
+_TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 _END = b"</feed>"
 
 
@@ -56,6 +57,9 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     drawn.completion.published, drawn.completion.updated = known.published, known.updated
     drawn.completion.language = site.language
     drawn.completion.links = [("alternate", names.url(site, names.article_path(article.key)), "text/html")]
+    if known.revised:
+        history = names.url(site, f"{names.article_path(article.key)}#{names.REVISIONS}")
+        drawn.completion.links.append(("version-history", history, "text/html"))  # RFC 5829
     drawn.completion.links += [("via", url, "") for url in article.urls]
     drawn.completion.attribution = article.attribution
     xml: bytes = etree.tostring(drawn.atom_entry(), encoding="UTF-8")
@@ -79,7 +83,7 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
     if site.icon:
         drawn.icon(site.icon)
     drawn.register_extension("completion", _FeedCompletion, None, rss=False)
-    drawn.completion.updated, drawn.completion.complete = feed.updated, feed.complete
+    drawn.completion.feed = feed
     head: bytes = drawn.atom_str()
     opening, end, _ = head.rpartition(_END)
     if not end:
@@ -115,6 +119,14 @@ class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]
         return entry
 
 
+def _draw_tombstone(feed: Any, deleted: Deleted) -> None:
+    """A withdrawn entry (RFC 6721). Its prefix is declared here alone: entries stay the same in every feed."""
+    attributes = {"ref": deleted.id, "when": rfc3339(deleted.at)}
+    tombstone = etree.SubElement(feed, f"{{{_TOMBSTONES}}}deleted-entry", attributes, nsmap={"at": _TOMBSTONES})
+    if deleted.reason:
+        etree.SubElement(tombstone, f"{{{_TOMBSTONES}}}comment").text = strip_illegal(deleted.reason)
+
+
 def _draw_source(entry: Any, attribution: Attribution) -> None:
     """The feed an entry came from (RFC 4287, 4.2.11). An id that is no IRI, or not ASCII, is left out."""
     source = etree.SubElement(entry, "source")
@@ -128,18 +140,19 @@ def _draw_source(entry: Any, attribution: Attribution) -> None:
 
 
 class _FeedCompletion(BaseExtension):  # type: ignore[misc]
-    """What feedgen does not write of a feed: `Z`, and that it is complete."""
+    """What feedgen does not write of a feed: `Z`, that it is complete, and what was withdrawn."""
 
-    updated: datetime
-    complete: bool
+    feed: Feed
 
     def extend_ns(self) -> dict[str, str]:
-        return {"fh": _HISTORY} if self.complete else {}
+        return {"fh": _HISTORY} if self.feed.complete else {}
 
     def extend_atom(self, feed: Any) -> Any:
-        if self.complete:
+        if self.feed.complete:
             etree.SubElement(feed, f"{{{_HISTORY}}}complete")
+        for deleted in self.feed.deleted:
+            _draw_tombstone(feed, deleted)
         for element in feed:
             if element.tag == "updated":
-                element.text = rfc3339(self.updated)
+                element.text = rfc3339(self.feed.updated)
         return feed

@@ -20,6 +20,15 @@ EMPTY = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """An entry that stood in a feed and was withdrawn (`at:deleted-entry`, RFC 6721)."""
+
+    id: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """The metadata of a feed; `updated` is that of its newest entry.
 
@@ -33,6 +42,7 @@ class Feed:
     stem: str
     alternate: str
     complete: bool = False
+    deleted: tuple[Deleted, ...] = ()
     suffix: str = ""
 
     def url(self, extension: str) -> str:

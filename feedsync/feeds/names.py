@@ -20,6 +20,9 @@ INDEX = "index.html"
 SEARCH = "search"
 CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
+GONE = ".gone"
+REVISIONS = "revisions"
+"""The part of an article's page that tells what changed."""
 ASSETS_FOLDER = "assets"
 LARGE = "large"
 """The folder under which every page stands once more, in large type."""
@@ -31,7 +34,7 @@ LARGE_ALIASES = {
 }
 """What makes it so: symbolic links and where they lead. The pages below are the same bytes."""
 
-ERRORS = (404, 405)
+ERRORS = (404, 405, 410)
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*")
 _MAX_PLAIN = 200
@@ -62,6 +65,11 @@ def feed_id(site: Site, name: str) -> str:
 
 def article_path(key: str) -> str:
     return f"{ARTICLE_FOLDER}/{key}.html"
+
+
+def gone_path(path: str) -> str:
+    """The empty file that says of a path that what stood there was withdrawn: servers answer 410 (Gone)."""
+    return path + GONE
 
 
 def category_stem(value: str) -> str:

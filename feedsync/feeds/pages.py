@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from feedsync.feeds.diff import Edit
     from feedsync.feeds.feed import Feed
-    from feedsync.model import Entry, Known, Site
+    from feedsync.model import Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
@@ -72,6 +73,18 @@ class CategoryLine:
         """Its path without the extension that names a format."""
         return names.category_stem(self.value)
 
+    @property
+    def slug(self) -> str:
+        return names.slug(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A category on the index: in its head, and in its body."""
+
+    link: str
+    body: str
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -80,14 +93,6 @@ class Step:
     category: CategoryLine
     newer: Line | None
     older: Line | None
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A meaning an article had, and since when."""
-
-    at: datetime
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,24 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
     return Line(path, title_of(article), outlet, known.published, article.published.exact)
 
 
-def draw_index(site: Site, categories: Sequence[CategoryLine], newest: Sequence[Line]) -> bytes:
-    """All categories with their newest titles, and how to subscribe."""
-    return _draw("index.html", site, names.INDEX, feed=feed_of_all(site, ()), categories=categories, newest=newest)
+def draw_index(site: Site, sections: Sequence[Section], newest: Sequence[Line], *, search: bool = True) -> bytes:
+    """All categories as `draw_section` made them, how to subscribe, and with `search` a form for that."""
+    return _draw(
+        "index.html",
+        site,
+        names.INDEX,
+        feed=feed_of_all(site, ()),
+        links="".join([section.link for section in sections]),
+        sections="".join([section.body for section in sections]),
+        newest=newest,
+        search=search,
+    )
+
+
+def draw_section(site: Site, category: CategoryLine) -> Section:
+    """A category as the index shows it, with its newest titles."""
+    macros: Any = _TEMPLATES.get_template("section.html").module
+    return Section(str(macros.link(site, category)), str(macros.section(site, category)))
 
 
 def draw_category(
@@ -156,9 +176,13 @@ def draw_article(
     entry: Entry,
     labels: Mapping[str, str],
     steps: Sequence[Step] = (),
-    versions: Sequence[Version] = (),
+    edits: Sequence[Edit] = (),
+    origins: Sequence[Origin] | None = None,
 ) -> bytes:
-    """One article; the address of this page is permanent. `versions` are its former meanings, oldest first."""
+    """One article; the address of this page is permanent.
+
+    `edits` are its revisions, newest first; `origins` the documents it came from, if it is to say.
+    """
     known, article = entry.known, entry.known.article
     return _draw(
         "article.html",
@@ -170,7 +194,8 @@ def draw_article(
         text=_for_pages(content_of(entry)),
         categories=[CategoryLine(c.term, labels.get(c.term, c.term)) for c in article.categories],
         steps=steps,
-        versions=versions,
+        edits=edits,
+        origins=origins,
     )
 
 

@@ -21,6 +21,11 @@ class Presentation:
     window: Window = field(default_factory=Window)
     labels: dict[str, str] = field(default_factory=dict)
     pages: bool = True
+    tombstone_days: int = 30
+    explain: bool = False
+    """Article pages say where the article came from."""
+    search: bool = True
+    """The index has a form for searches; whatever serves the tree must answer them."""
 
     @property
     def fingerprint(self) -> str:

@@ -19,6 +19,8 @@ class Window:
     min_entries: int = 50
     window_hours: int = 48
     max_entries: int = 500
+    reannounce_revisions: bool = False
+    """A revision counts as a publication and an arrival: the article climbs to the top, under its old id."""
 
     @property
     def span(self) -> timedelta:

@@ -23,7 +23,7 @@ from feedsync.errors import OutputError
 from feedsync.outputs.encode import SUFFIXES, decoded, encoded, suffixes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
@@ -92,6 +92,18 @@ class Tree:
             else not _beside(target, suffix).exists()
             for suffix in SUFFIXES
         )
+
+    def marks(self, folders: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
+        """What differs for each of these folders once something came into it or went, and of one that was replaced."""
+        found: list[tuple[int, int] | None] = []
+        for folder in folders:
+            try:
+                status = (self.root / folder).stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_ino, status.st_mtime_ns))
+        return tuple(found)
 
     def sweep(self) -> int:
         """Remove temporary files left by processes that are gone; how many there were."""
@@ -190,9 +202,17 @@ class Batch:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        if kind is not None:
+        if kind is None:
+            self.settle()
+        else:
             self._abandon()
-            return
+
+    def __len__(self) -> int:
+        """How many files, copies among them, wait to be put in place."""
+        return len(self._pending)
+
+    def settle(self) -> None:
+        """Put what was given so far in place, durably, in the order in which it was given."""
         try:
             self._settle()
         except OSError as error:
@@ -215,6 +235,9 @@ class Batch:
             target.unlink(missing_ok=True)
         for folder in sorted(self._folders):
             _fsync(folder)
+        self._undue.clear()
+        self._removed.clear()
+        self._folders.clear()
 
     def _put_copies(self, path: str, content: bytes, original: Path | None) -> list[Path]:
         """Prepare the encoded copies, before their original; dated like it when it is there already."""

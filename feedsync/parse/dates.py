@@ -17,13 +17,17 @@ _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?: ?[+-]\d{2}:?\d{2
 _ZONE_ONLY = re.compile(r"[+-]\d{2}:?\d{2}|Z|UTC", re.ASCII)
 _CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日?", re.ASCII)
 _CHINESE_TIME = re.compile(r"(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?)?\s*(?:(\d{1,2})\s*秒)?", re.ASCII)
+_HALF_DAY = re.compile(r"(上午|凌晨|中午|下午|晚上?)\s*(\d{1,2})(?=\s*[:：时点])", re.ASCII)
+WEEKDAY = re.compile(r"[(（]?(?:星期|周)[一二三四五六日天][)）]?")
+_COMMENT = re.compile(r"(?<=\d)\s+#.*")
 _MIDNIGHT_24 = re.compile(r"(?<![:\d.])24:00(?::00(?:\.0+)?)?(?![:\d])")
 _NAMED_OFFSET = re.compile(r"\b(?:GMT|UTC)\s?([+-])(\d{1,2}):?(\d{2})?\b", re.ASCII)
 _HAS_YEAR = re.compile(r"\d{4}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}", re.ASCII)
 _DATE_AND_TIME = (
-    r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}\s*日?"
-    r"(?:(?:\s+|\s*[T,，]\s*)\d{1,2}[:：]\d{2}(?:[:：]\d{2})?(?:\s?(?:Z|[+-]\d{2}:?\d{2}))?"
-    r"|\s*\d{1,2}\s*[时点]\s*(?:\d{1,2}\s*分?)?)?"
+    r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}(?:\s*日)?"
+    r"(?:(?:\s+|\s*[T,，]\s*|(?<=日))(?:[上下中]午\s*|凌晨\s*|晚上?\s*)?\d{1,2}[:：]\d{2}(?:[:：]\d{2})?"
+    r"(?:\s?(?:Z|[+-]\d{2}:?\d{2}))?"
+    r"|\s*(?:[上下中]午\s*|凌晨\s*|晚上?\s*)?\d{1,2}\s*[时点]\s*(?:\d{1,2}\s*分?)?)?"
 )
 _IN_LINE = re.compile(r"(?<!\d)" + _DATE_AND_TIME + r"(?!\d)", re.ASCII)
 
@@ -87,6 +91,7 @@ def _read(text: str, zone: tzinfo) -> Moment:
     if _PLAIN.fullmatch(text) and not _MIDNIGHT_24.search(text):
         return Moment(_to_utc(datetime.fromisoformat(_join_zone(text)), zone), exact=True)
     text = text.replace("：", ":").replace("，", " ")
+    text = _HALF_DAY.sub(_hour_of_day, WEEKDAY.sub(" ", _COMMENT.sub("", text)))
     text = _CHINESE.sub(r"\1-\2-\3 ", text)
     text = _CHINESE_TIME.sub(_clock, text)
     # dateutil reads GMT+8 as POSIX does, west of Greenwich; nobody who writes a date means that.
@@ -113,6 +118,13 @@ def _read(text: str, zone: tzinfo) -> Moment:
 
 def _join_zone(text: str) -> str:
     return text[:19] + text[19:].lstrip()
+
+
+def _hour_of_day(match: re.Match[str]) -> str:
+    """The hour of 24 for 下午1, 晚8, 中午12; as it is when the words already count to 24."""
+    hour = int(match.group(2))
+    afternoon = match.group(1) in ("下午", "晚", "晚上") or (match.group(1) == "中午" and hour < 11)
+    return f" {hour + 12 if afternoon and hour < 12 else hour}"
 
 
 def _clock(match: re.Match[str]) -> str:

@@ -37,7 +37,7 @@ def _decode_otherwise(content: bytes, error: UnicodeDecodeError) -> str:
         text = content.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         try:
-            return content.decode("gb18030")
+            return content.decode("gb18030").removeprefix("\ufeff")
         except UnicodeDecodeError:
             raise _undecodable(error) from error
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")

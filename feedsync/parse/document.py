@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
 from feedsync.parse import clean, frontmatter
+from feedsync.parse.credit import split_tail
 from feedsync.parse.decode import decode
 from feedsync.parse.footer import split_footer, web_url
 from feedsync.parse.plain import read_plain
 from feedsync.parse.said import Said, compose
-from feedsync.text import one_line, strip_illegal
+from feedsync.text import normalise, one_line, strip_illegal
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -29,7 +31,10 @@ CATEGORY_FIELDS = ("categories", "category")
 BODY_FIELDS = ("text", "content")
 TAG_FIELDS = ("tags", "tag")
 
-_QUOTE_LINE = re.compile(r">[ \t]?(.*)")
+FALSE = ("false", "no", "off", "n", "0")
+_NOT = (*FALSE, "null", "~")
+
+_QUOTE_MARK = re.compile(r">[ \t]?")
 
 
 def parse(document: Document, zone: tzinfo) -> Parsed:
@@ -46,7 +51,7 @@ def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = ""
     return Said(
         title=one_line(fields.text(*TITLE_FIELDS)),
         body=body,
-        published=fields.text(*DATE_FIELDS),
+        published=next(filter(None, (_date(fields.text(name)) for name in DATE_FIELDS)), ""),
         summary=summary or fields.text(*SUMMARY_FIELDS),
         outlet=next((v for v in fields.texts(*OUTLET_FIELDS) if "://" not in v), ""),
         code=fields.text(*CODE_FIELDS),
@@ -57,12 +62,23 @@ def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = ""
     )
 
 
+def _date(value: str) -> str:
+    """A field that may be a date; Jekyll's `published: true` is none."""
+    return "" if value.lower() in (*FALSE, "true", "yes", "on", "y", "1") else value
+
+
+def _withdrawn(fields: FrontMatter) -> bool:
+    """Whether it says that it is not to be shown: `withdrawn: true`, or Jekyll's `published: false`."""
+    word = fields.text("withdrawn").lower()
+    return (bool(word) and word not in _NOT) or fields.text("published").lower() in FALSE
+
+
 def _read(name: str, text: str) -> Said:
     fields = frontmatter.split(text)
     if fields is None:
         plain = read_plain(text)
         body, url = split_footer(plain.body)
-        summary, body = _split_digest(body)
+        summary, body = _split_digest(body, post=False)
         return Said(plain.title, body, plain.date, summary, plain.outlet, urls=(url,), name=name)
     if not fields.closed and not one_line(fields.text(*TITLE_FIELDS)):
         raise Refused(
@@ -71,19 +87,26 @@ def _read(name: str, text: str) -> Said:
             remedy="end it with a line ---",
         )
     body, url = split_footer(fields.body)
-    return said_in_fields(fields, body, name, url)
+    return replace(said_in_fields(fields, body, name, url), withdrawn=_withdrawn(fields))
 
 
-def _split_digest(body: str) -> tuple[str, str]:
-    """The quoted digest at the top of a body and the body without it; a digest alone is the body."""
+def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
+    """The quoted digest at the top of a body and the body without it; a digest alone is the body.
+
+    The pipeline wrote `> `, the digest with whatever line breaks it held, and a blank line. Nothing is lost: before
+    plain text, a quotation that the text does not say again stays, without its marks.
+    """
     lines = body.strip("\n").split("\n")
-    count = 0
-    while count < len(lines) and (lines[count].startswith("> ") or lines[count] == ">"):
-        count += 1
-    if not count:
+    if not lines[0].startswith(">"):
         return "", body
-    quoted = " ".join(m.group(1).strip() for line in lines[:count] if (m := _QUOTE_LINE.fullmatch(line)))
+    count = next((n for n, line in enumerate(lines) if not line.strip() or line.startswith("<")), len(lines))
+    quoted = one_line("\n".join(_QUOTE_MARK.sub("", line).strip() for line in lines[:count]))
     rest = "\n".join(lines[count:]).strip("\n")
-    if not rest.strip():
+    if rest and clean.looks_like_html(rest):
+        return quoted, rest
+    if not post or not lines[0].startswith(("> ", ">\t")):
+        return "", body  # a text that begins with a comparison: `>3000点`
+    if not rest:
         return "", quoted
-    return (quoted, rest) if clean.looks_like_html(rest) else ("", body)
+    words = split_tail(quoted)[0]
+    return quoted, rest if normalise(words) in normalise(rest) else f"{words}\n{rest}"

@@ -21,6 +21,9 @@ INLINE = frozenset("a b strong i em u s del ins sub sup small big code q cite ma
 CONTAINERS = frozenset("body div figure blockquote ul ol dl table thead tbody tfoot tr section article center".split())
 """White space directly inside means nothing."""
 
+WRAPPERS = frozenset("div section article center main blockquote".split())
+"""What may stand around all paragraphs of an article."""
+
 TRIMMED = frozenset("p li td th dt dd figcaption figure div blockquote h1 h2 h3 h4 h5 h6 strong b em i u a".split())
 """White space at the edges means nothing, and an empty one is none."""
 

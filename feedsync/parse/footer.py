@@ -1,7 +1,8 @@
 """The Markdown footer the old pipeline put under each text: the source URL and two navigation links.
 
 Forms seen (quirks B.6): `<url>` alone, or followed by `[返回...](...)` links on one line or two, with
-whatever host was in use at the time. Nothing is taken from the navigation; it is only removed.
+whatever host was in use at the time; also glued to the text. Nothing is taken from the navigation; it is
+only removed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
 _NAVIGATION = "[返回"
-_URL_LINE = re.compile(r"<(https?://[^<>\n]{1,2000})?>", re.IGNORECASE)
+_URL_LINE = re.compile(r"<(?:\s*(https?://[^<>\n]{1,2000})|None|null)?>", re.IGNORECASE)
+_GLUED = re.compile(r"(?:[|｜\s]{0,8}\[返回[^\[\]\n]{0,100}\]\([^\n]{0,300}?\)){1,4}$")
+_GLUED_URL = re.compile(r"(?<=[>。！？…）)”])\s{0,8}<(https?://[^<>\s]{1,2000})>$", re.IGNORECASE)
 _PLAIN_URL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9/._~?=&,;:+!$'()*@-]{0,1900}", re.ASCII)
 _SAFE = "!$%&'()*+,/:;=?@~"
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -29,6 +32,11 @@ def split_footer(body: str) -> tuple[str, str]:
             lines.pop()
             if not url:  # `<>`: the pipeline knew no URL
                 break
+        elif match := _GLUED.search(line, max(0, len(line) - 1000)):
+            lines[-1] = line[: match.start()]
+        elif not url and (match := _GLUED_URL.search(line, max(0, len(line) - 2100))):
+            url = match.group(1)
+            lines[-1] = line[: match.start()]
         else:
             break
     return "\n".join(lines).rstrip(), url

@@ -20,7 +20,8 @@ _MAX_YAML = 32_000
 _MAX_DEPTH = 64
 _MAX_TITLE_LINES = 5
 _FENCE = re.compile(r"-{3,}[ \t]*")
-_LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|[ \t]*)")
+_LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|(\".*)|[ \t]*)")
+_FIRST_FIELDS = ("layout:", "title:")
 _LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
 _STRUCTURED = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$|[&!]|\*\w")
 _STRUCTURE_MARKS = frozenset("[{|>&!*")
@@ -61,7 +62,7 @@ def split(text: str) -> FrontMatter | None:
     """
     lines = text.lstrip("\ufeff \t\n").split("\n")
     if not _FENCE.fullmatch(lines[0]):
-        return None
+        return _unopened(lines)
     end = next((n for n, line in enumerate(lines[1:], 1) if line[:1] == "-" and _FENCE.fullmatch(line)), None)
     if end is None:
         return _unclosed(lines[1:])
@@ -86,12 +87,25 @@ def unfinished(text: str) -> bool:
     )
 
 
-def _unclosed(lines: list[str]) -> FrontMatter:
-    """Fields up to the first line that is none; the rest is the text."""
+def _unopened(lines: list[str]) -> FrontMatter | None:
+    """Fields of a post whose first fence is gone: they begin with one that every post has, and a fence ends them."""
+    if not lines[0].startswith(_FIRST_FIELDS):
+        return None
     count = 0
     while count < len(lines) and _LINE.fullmatch(lines[count]):
         count += 1
-    return FrontMatter(_fields(lines[:count]), "\n".join(lines[count:]), closed=False)
+    if count == len(lines) or not _FENCE.fullmatch(lines[count]):
+        return None
+    return FrontMatter(_fields(lines[:count]), "\n".join(lines[count + 1 :]))
+
+
+def _unclosed(lines: list[str]) -> FrontMatter:
+    """Fields up to the first line that is none; the rest is the text, less a fence glued to it."""
+    count = 0
+    while count < len(lines) and _LINE.fullmatch(lines[count]):
+        count += 1
+    body = re.sub(r"^(?:-{3,}(?=\S)|\.{3}[ \t]*(?:\n|$))", "", "\n".join(lines[count:]))
+    return FrontMatter(_fields(lines[:count]), body, closed=False)
 
 
 def _fields(lines: list[str]) -> dict[str, Value]:
@@ -105,7 +119,7 @@ def _fields(lines: list[str]) -> dict[str, Value]:
         if not line.strip() or line.startswith("#"):
             continue
         if match := _LINE.fullmatch(line):
-            name, value = match.group(1).lower(), (match.group(2) or "").strip()
+            name, value = match.group(1).lower(), (match.group(2) or match.group(3) or "").strip()
             structured = structured or (value[:1] in _STRUCTURE_MARKS and bool(_STRUCTURED.match(value)))
             if value[:1] == '"' and (len(value) == 1 or value[-1] != '"'):
                 value = _continued(value, lines[number + 1 : number + _MAX_TITLE_LINES])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAMED_SIZE = re.compile(r"_w([0-9]{1,5})h([0-9]{1,5})(?=[_.])")
 _NUMBER = re.compile(r"([0-9]{1,5})(?:px)?")
 _KNOWN_ATTRIBUTES = (
-    "href", "class", "src", "data-src", "data-original", "data-code", "alt", "width", "height",
+    "href", "class", "src", "data-src", "data-original", "data-code", "data-code2", "alt", "width", "height",
 )  # fmt: skip
 _KEYWORD_CLASSES = frozenset({"keytip", "infokey", "em_stock_key_common"})
 _NO_ALT = frozenset({"图片", "image", "img", "图", "picture", "undefined", "null"})
@@ -36,6 +36,7 @@ def unwrap_links(body: HtmlElement, base: str) -> list[Symbol]:
             image = element.find(".//img")
             if image is not None and is_chart(_attributes(image)):
                 symbol = subject_of(attributes) or symbol
+                image.drop_tree()  # the link has said it, and is the authority
             symbols.append(symbol)
         if element.tag != "a":
             continue
@@ -64,9 +65,9 @@ def mend_images(body: HtmlElement, base: str) -> list[Symbol]:
         image.tag = "img"
         _strip_attributes(image)
         image.set("src", source)
-        if size := _size(source, attributes.get("width", ""), attributes.get("height", "")):
-            image.set("width", str(size[0]))
-            image.set("height", str(size[1]))
+        for name, length in zip(("width", "height"), _size(source, attributes), strict=True):
+            if length:
+                image.set(name, str(length))
         alt = strip_illegal(attributes.get("alt", "")).strip()
         image.set("alt", "" if alt.lower() in _NO_ALT else alt)
     return symbols
@@ -103,14 +104,17 @@ def _absolute(url: str, base: str) -> str:
         return ""
 
 
-def _size(source: str, width: str, height: str) -> tuple[int, int] | None:
-    """Width and height in CSS pixels: as given, the missing one from the `_w800h555` in the file's name."""
-    wide, high = (int(m.group(1)) if (m := _NUMBER.fullmatch(value[:20].strip())) else 0 for value in (width, height))
+def _size(source: str, attributes: dict[str, str]) -> tuple[int, int]:
+    """Width and height in CSS pixels: as given, else from the `_w800h555` in the name; 0 if unknown."""
+    wide, high = (
+        int(m.group(1)) if (m := _NUMBER.fullmatch(attributes.get(name, "")[:20].strip())) else 0
+        for name in ("width", "height")
+    )
     if wide and high:
         return wide, high
     named = _NAMED_SIZE.search(source)
     if named is None or not (int(named.group(1)) and int(named.group(2))):
-        return None
+        return wide, high
     full_wide, full_high = int(named.group(1)), int(named.group(2))
     if wide:
         return wide, max(1, round(full_high * wide / full_wide))

@@ -14,7 +14,7 @@ from lxml import html as lxml_html
 
 from feedsync.model import Credit, Symbol, unite_symbols
 from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
-from feedsync.parse.elements import BLOCKS, DROPPED, PUBLISHED, UNWRAPPED
+from feedsync.parse.elements import BLOCKS, DROPPED, PUBLISHED, UNWRAPPED, WRAPPERS
 from feedsync.parse.guard import check_depth, cut_charts, drop_illegal_references, open_cdata, too_deep
 from feedsync.parse.links import mend_images, unwrap_links
 from feedsync.parse.trim import trim
@@ -114,8 +114,8 @@ def _drop_hidden(body: lxml_html.HtmlElement) -> None:
 def _take_credit(body: lxml_html.HtmlElement) -> Credit | None:
     """Remove credit lines among the paragraphs of class em_media, or at the end; the first names the outlet."""
     marked = [element for element in _MARKED_CREDIT(body) if element.text_content().strip()]
-    if not marked:
-        marked = [child for child in body if child.text_content().strip()][-1:]
+    if not marked and (last := _last_block(body)) is not None:
+        marked = [last]
     credit = None
     for element in marked:
         text = element.text_content()
@@ -126,20 +126,41 @@ def _take_credit(body: lxml_html.HtmlElement) -> Credit | None:
     return credit
 
 
+def _last_block(body: lxml_html.HtmlElement) -> lxml_html.HtmlElement | None:
+    """The last block with text, inside whatever wraps it; None when text without one follows."""
+    inside = body
+    while inside is body or inside.tag in WRAPPERS:
+        last = next((child for child in reversed(inside) if child.text_content().strip() or _tail(child)), None)
+        if last is None:
+            break
+        if _tail(last):
+            return None if inside is body else inside
+        inside = last
+    return None if inside is body else inside
+
+
+def _tail(element: lxml_html.HtmlElement) -> str:
+    return (element.tail or "").strip()
+
+
 def _take_tail(body: lxml_html.HtmlElement) -> Credit | None:
-    """Cut a credit in brackets off the end of the last paragraph."""
-    last = next((child for child in reversed(body) if child.text_content().strip()), None)
-    if last is None or last.tag != "p":
+    """Cut a credit in brackets off the end of the last paragraph, or of the text without one behind it."""
+    last = _last_block(body)
+    if last is None:
+        last = body
+    elif last.tag not in ("p", *WRAPPERS):
         return None
-    holder = last[-1] if len(last) and last[-1].tail else last
+    holder = last[-1] if len(last) and _tail(last[-1]) else last
     text = holder.tail if holder is not last else (last.text if not len(last) else None)
     if not text:
         return None
     rest, credit = split_tail(text)
-    if credit is None or not rest:
+    if credit is None or not (rest or holder.tag == "br" or (holder is not last and last is body)):
         return None
     if holder is last:
         last.text = rest
     else:
         holder.tail = rest
+        if holder.tag == "br" and not rest:
+            last.remove(holder)
     return credit

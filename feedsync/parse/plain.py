@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from feedsync.parse.credit import is_outlet
-from feedsync.parse.dates import find_moment
+from feedsync.parse.credit import MEDIUM, is_outlet, outlet_of_line
+from feedsync.parse.dates import WEEKDAY, find_moment
 from feedsync.text import one_line
 
 _HEAD_LINES = 8
 _MAX_TITLE = 200
 _LABEL = re.compile(
-    r"(?:发布|发表|更新|出版|日期|时间)+\s*[:：]?|[:：|｜/·\-—,，()（）\[\]【】]+|星期[一二三四五六日天]|周[一二三四五六日]"
+    r"(?:发布|发表|更新|出版|日期|时间)+\s*[:：]?|[:：|｜/·\-—,，()（）\[\]【】]+"
     r"|(?:文章)?来源\s*[:：]\s*\S{0,30}|(?:作者|记者|编辑|责编|责任编辑|文|撰文)\s*[:：/]\s*\S{0,30}"
     r"|(?:浏览|阅读|点击)(?:次数|量|数)?\s*[:：]?\s*\d*|字号\S{0,8}|北京时间"
 )
 _OUTLET = re.compile(r"(?:文章)?来源\s*[:：]\s*([^\s|｜]{1,30})")
+_TITLE_LABEL = re.compile(r"^(?:#{1,6}\s+|(?:标题|题目)\s*[:：]\s*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,38 @@ def read_plain(text: str) -> PlainText:
     if dated is not None and titled is not None and titled > dated and dated != filled[0]:
         titled = None
     date = date_of_line(lines[dated]) if dated is not None else ""
-    outlet = ""
-    if dated is not None and (match := _OUTLET.search(lines[dated])) and is_outlet(match.group(1)):
-        outlet = match.group(1)
-    title = one_line(re.sub(r"^#{1,6}\s+", "", lines[titled].strip())) if titled is not None else ""
-    body = "\n".join(line for number, line in enumerate(lines) if number not in (titled, dated))
+    outlet, credited = _outlet(lines, filled, dated) if dated is not None else ("", None)
+    title = one_line(_TITLE_LABEL.sub("", lines[titled].strip())) if titled is not None else ""
+    body = "\n".join(line for number, line in enumerate(lines) if number not in (titled, dated, credited))
     return PlainText(title, date, outlet, body.strip("\n"))
 
 
 def date_of_line(line: str) -> str:
-    """The date in a line that holds a date and nothing but labels beside it."""
-    if len(line) > 120 or not (date := find_moment(line)):
-        return ""
-    rest = _LABEL.sub(" ", line.replace(date, " ", 1))
-    return "" if rest.strip() else date
+    """The date in a line that holds a date and nothing but labels, or the outlet's name, beside it."""
+    date, rest = _dated(line)
+    return "" if rest and not _names_outlet(rest) else date
+
+
+def _dated(line: str) -> tuple[str, str]:
+    """The date in a line, "" when there is none, and what stands beside it and is no label."""
+    if len(line) > 120:
+        return "", ""
+    line = WEEKDAY.sub(" ", line)
+    date = find_moment(line)
+    return (date, _LABEL.sub(" ", line.replace(date, " ", 1)).strip()) if date else ("", "")
+
+
+def _names_outlet(words: str) -> bool:
+    return 2 <= len(words) <= 12 and is_outlet(words) and bool(MEDIUM.search(words))
+
+
+def _outlet(lines: list[str], filled: list[int], dated: int) -> tuple[str, int | None]:
+    """The outlet beside the date, or on a line of its own below; and the number of that line."""
+    if (match := _OUTLET.search(lines[dated])) and is_outlet(match.group(1)):
+        return match.group(1), None
+    if _names_outlet(rest := _dated(lines[dated])[1]):
+        return rest, None
+    below = next((number for number in filled if number > dated), None)
+    if below is not None and (outlet := outlet_of_line(lines[below])):
+        return outlet, below
+    return "", None

@@ -62,6 +62,8 @@ class Said:
     entry_key: str = ""
     """The key when no code is found; else one is made from title and time."""
     attribution: Attribution | None = None
+    withdrawn: bool = False
+    """It says that the article is not to be shown."""
 
 
 def compose(said: Said, zone: tzinfo) -> Parsed:
@@ -75,8 +77,9 @@ def compose(said: Said, zone: tzinfo) -> Parsed:
     cleaned = clean.clean_html(body, base) if clean.looks_like_html(body) else clean.clean_text(body)
     summary, summary_credit = split_tail(one_line(said.summary))
     text = clean.text_of(cleaned.html)
-    title = _title(said.title, summary, text)
     key, remarks = _key(said)
+    # Who withdraws an article need not say what it was.
+    title = _title(said.title, summary, text or (key if said.withdrawn and key else ""))
     moment = _moment(said, key, zone)
     tags = tuple(t for t in dict.fromkeys(map(one_line, said.tags)) if t and t != _NO_TAG)
     article = Article(
@@ -91,6 +94,7 @@ def compose(said: Said, zone: tzinfo) -> Parsed:
         tags=tuple(sorted(tags)),
         symbols=cleaned.symbols,
         attribution=said.attribution,
+        withdrawn=said.withdrawn,
     )
     return Parsed(article, cleaned.html, remarks)
 
@@ -102,7 +106,7 @@ def measure(html: str, text: str) -> Body:
 
 
 def _title(given: str, summary: str, text: str) -> Title:
-    if given.strip(_INVISIBLE):
+    if given := given.strip(_INVISIBLE):
         return Title(True, given)
     for words in (summary, text):
         if match := _SENTENCE.search(words.strip()):

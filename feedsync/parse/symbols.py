@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 _QUOTE_LINK = re.compile(r"/unify/r/([0-9]{1,3})\.([A-Za-z0-9_]{1,12})")
 _CHART_IMAGE = re.compile(r"[?&]nid=([0-9]{1,3})\.([A-Za-z0-9_]{1,12})")
+_CHART_PAGE = re.compile(r"/GetPic\.aspx|eastmoney\.com/[^?]*\?(?:[^#]*&)?token=", re.IGNORECASE)
 _CHART_CODE = re.compile(r"(?:K )?([A-Za-z0-9_]{1,12})\|([0-9]{1,3})\|")
 _KEYWORD_CODE = re.compile(r"([0-9]{1,3})[,.]([A-Za-z0-9_]{1,12})")
-_TAG_ATTRIBUTE = re.compile(r"(href|src|data-code2?)\s*=\s*\"([^\"<>]{1,400})\"", re.IGNORECASE)
+_TAG_ATTRIBUTE = re.compile(
+    r"(?<![\w-])(href|src|data-code2?)\s*=\s*(?:\"([^\"<>]{1,400})\"|'([^'<>]{1,400})'|([^\s\"'<>]{1,400}))",
+    re.IGNORECASE,
+)
 
 
 def is_chart(attributes: Mapping[str, str]) -> bool:
     """Whether an image is a live quote chart, which says nothing tomorrow, not a picture."""
     source = attributes.get("src", "")
-    return "webquotepic" in source or "webquoteklinepic" in source or "/GetPic.aspx" in source
+    return "webquotepic" in source or "webquoteklinepic" in source or bool(_CHART_PAGE.search(source))
 
 
 def subject_of(attributes: Mapping[str, str]) -> Symbol | None:
@@ -38,10 +42,14 @@ def mention_of(attributes: Mapping[str, str], name: str) -> Symbol | None:
 
 
 def subjects_in_markup(markup: str) -> Iterable[Symbol]:
-    """The symbols in a chart block, read from the raw markup."""
-    for tag in markup.split("<"):
-        attributes = {name.lower(): value for name, value in _TAG_ATTRIBUTE.findall(tag.replace("&amp;", "&"))}
-        if symbol := _symbol(attributes, Role.SUBJECT):
+    """The symbols in a chart block, read from the raw markup; a picture inside a link that names one adds none."""
+    linked = False
+    for tag in markup.replace("&amp;", "&").split("<"):
+        if tag[:2].lower() == "/a":
+            linked = False
+        attributes = {name.lower(): a or b or c for name, a, b, c in _TAG_ATTRIBUTE.findall(tag)}
+        if not linked and (symbol := _symbol(attributes, Role.SUBJECT)):
+            linked = tag[:1].lower() == "a"
             yield symbol
 
 
@@ -50,9 +58,9 @@ def _symbol(attributes: Mapping[str, str], role: Role, name: str = "") -> Symbol
         match := _CHART_IMAGE.search(attributes.get("src", ""))
     ):
         market, code = match.groups()
-    elif match := _CHART_CODE.match(attributes.get("data-code", "")):
+    elif match := _CHART_CODE.match(written := attributes.get("data-code") or attributes.get("data-code2", "")):
         code, market = match.groups()
-    elif match := _KEYWORD_CODE.fullmatch(attributes.get("data-code", "")):
+    elif match := _KEYWORD_CODE.fullmatch(written):
         market, code = match.groups()
     else:
         return None

@@ -16,8 +16,9 @@ from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
 from feedsync.store.places import Beside, Spot
-from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Term
+from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Tombstone
 from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
+from feedsync.store.terms import Term
 from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "Stopped",
     "Store",
     "Term",
+    "Tombstone",
     "Writer",
     "exclusive",
     "lock_holder",

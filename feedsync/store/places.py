@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from feedsync.store.codec import from_us, to_us
-from feedsync.store.schema import articles, memberships, shifts, terms
+from feedsync.store.schema import memberships, shifts, terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,19 +66,6 @@ class Places:
         """The places of a category that were joined or left since it was published."""
         statement = select(shifts.c.article_id, shifts.c.published_us).where(shifts.c.term_id == term_id)
         return [Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(statement)]
-
-    def changed_spots(self, term_id: int, seq: int) -> list[Spot]:
-        """The articles of a category that changed after a sequence."""
-        statement = select(articles.c.id).where(articles.c.seq > seq, ~articles.c.held)
-        changed = list(self.connection.execute(statement).scalars())
-        m = memberships.c
-        found: list[Spot] = []
-        for start in range(0, len(changed), _CHUNK):
-            chosen = select(m.article_id, m.published_us).where(
-                m.term_id == term_id, m.article_id.in_(changed[start : start + _CHUNK])
-            )
-            found += (Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(chosen))
-        return found
 
     def count(self, term_id: int, since: datetime, until: datetime) -> int:
         """How many articles of a category were published from `since` to before `until`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from feedsync.model import Entry, Known, Origin, Place
+from feedsync.model import Entry, Known, Origin, Place, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
 from feedsync.store.places import Places
 from feedsync.store.schema import (
@@ -16,6 +16,7 @@ from feedsync.store.schema import (
     articles,
     bodies,
     documents,
+    fetches,
     files,
     memberships,
     quarantine,
@@ -23,7 +24,10 @@ from feedsync.store.schema import (
     sources,
     state,
     terms,
+    tombstones,
+    withdrawals,
 )
+from feedsync.store.terms import Term, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,23 +38,7 @@ if TYPE_CHECKING:
     from feedsync.model import Article
 
 _CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """Something articles are filed under, and whether its feed is due."""
-
-    id: int
-    scheme: str
-    value: str
-    label: str
-    articles: int
-    changed_seq: int
-    published_seq: int
-
-    @property
-    def due(self) -> bool:
-        return self.changed_seq > self.published_seq
+_SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +85,24 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A meaning an article has had, and since when."""
+    """A meaning an article has had, and since when; `html` where it was asked for."""
 
     at: datetime
     title: str
+    digest: bytes = b""
+    html: str = ""
 
 
-class Reader(Places):
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """An article that stood in a feed and was withdrawn."""
+
+    key: str
+    at: datetime
+    reason: str
+
+
+class Reader(Places, Terms):
     """Queries within one transaction, so that all of them see the same state."""
 
     def __init__(self, connection: Connection) -> None:
@@ -133,6 +132,29 @@ class Reader(Places):
             row.key: _known(row, {origin: decode(facts) for origin, facts in said.get(row.id, {}).items()})
             for row in rows
         }
+
+    def words(self, keys: Sequence[str]) -> dict[str, Word]:
+        """The operator's last words on these articles, whether they exist or not."""
+        w = withdrawals.c
+        found: dict[str, Word] = {}
+        for start in range(0, len(keys), _CHUNK):
+            for row in self.connection.execute(select(withdrawals).where(w.key.in_(keys[start : start + _CHUNK]))):
+                found[row.key] = Word(row.withdrawn, from_us(row.at_us), row.reason)
+        return found
+
+    def tombstones(self, term_id: int, within: timedelta, limit: int) -> list[Tombstone]:
+        """What was withdrawn from a feed within a span before its newest arrival or after it, newest first."""
+        t = tombstones.c
+        newest = self._newest_arrival(term_id)
+        statement = (
+            select(articles.c.key, t.withdrawn_us, articles.c.reason)
+            .join(articles, articles.c.id == t.article_id)
+            .where(t.term_id == term_id)
+        )
+        if newest is not None:
+            statement = statement.where(t.withdrawn_us >= to_us(newest - within))
+        statement = statement.order_by(t.withdrawn_us.desc(), t.article_id).limit(limit)
+        return [Tombstone(key, from_us(us), reason) for key, us, reason in self.connection.execute(statement)]
 
     def file_rows(self, source_id: int, after: bytes, limit: int) -> list[FileRow]:
         """What is known of a source's files whose paths come after one, in the order of their bytes."""
@@ -183,6 +205,7 @@ class Reader(Places):
         """Articles a source knows of whose text nobody has."""
         here = select(documents.c.article_id).where(documents.c.source_id == source_id)
         statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
+        statement = statement.where(articles.c.withdrawn_us.is_(None))
         return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
 
     def fetched_documents(self, source_id: int) -> dict[str, str]:
@@ -208,35 +231,81 @@ class Reader(Places):
             for row in self.connection.execute(statement)
         ]
 
-    def terms(self, *schemes: str) -> list[Term]:
-        """All terms of these schemes, by scheme and value; some may hold no article any more."""
-        statement = select(terms).where(terms.c.scheme.in_(schemes)).order_by(terms.c.scheme, terms.c.value)
-        return [Term(*row) for row in self.connection.execute(statement)]
+    def newest(self, term_id: int, limit: int, *, by_revision: bool = False) -> list[Place]:
+        """The places newest by publication; ties by article id.
 
-    def newest(self, term_id: int, limit: int) -> list[Place]:
-        """The places newest by publication; ties by article id."""
+        With `by_revision`, here and below, a revision counts as a publication and as an arrival.
+        """
         m = memberships.c
-        statement = select(m.article_id, m.published_us, m.arrived_us).where(m.term_id == term_id)
-        return self._places(statement.order_by(m.published_us.desc(), m.article_id).limit(limit))
+        statement = _places().where(m.term_id == term_id).order_by(m.published_us.desc(), m.article_id).limit(limit)
+        if not by_revision:
+            return self._places(statement)
+        revised = _places().where(m.term_id == term_id, m.revised_us.is_not(None))
+        found = self._places(statement.where(m.revised_us.is_(None)))
+        found += self._places(revised.order_by(m.revised_us.desc(), m.article_id).limit(limit), by_revision=True)
+        return sorted(sorted(found, key=lambda p: p.article_id), key=lambda p: p.published, reverse=True)[:limit]
 
-    def latest(self, term_id: int, within: timedelta, limit: int) -> list[Place]:
+    def latest(self, term_id: int, within: timedelta, limit: int, *, by_revision: bool = False) -> list[Place]:
         """The places that arrived within a span before the newest arrival, newest arrivals first."""
         m = memberships.c
-        newest = self.connection.execute(
-            select(m.arrived_us).where(m.term_id == term_id).order_by(m.arrived_us.desc()).limit(1)
-        ).scalar()
+        newest = self._newest_arrival(term_id, by_revision=by_revision)
         if newest is None:
             return []
-        since = to_us(from_us(newest) - within)
-        statement = select(m.article_id, m.published_us, m.arrived_us).where(
-            m.term_id == term_id, m.arrived_us >= since
-        )
-        return self._places(statement.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit))
+        since = to_us(newest - within)
+        arrived = _places().where(m.term_id == term_id, m.arrived_us >= since)
+        arrived = arrived.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit)
+        if not by_revision:
+            return self._places(arrived)
+        revised = _places().where(m.term_id == term_id, m.revised_us >= since)
+        revised = revised.order_by(m.revised_us.desc(), m.article_id).limit(limit)
+        queries = arrived.where(m.revised_us.is_(None)), arrived.where(m.revised_us.is_not(None)), revised
+        found = {place for query in queries for place in self._places(query, by_revision=True)}
+        by_id = sorted(found, key=lambda p: p.article_id)
+        return sorted(by_id, key=lambda p: (p.arrived, p.published), reverse=True)[:limit]
 
-    def _places(self, statement: Select[Any]) -> list[Place]:
+    def place(self, term_id: int, key: str, *, by_revision: bool = False) -> Place | None:
+        """Where an article stands in a feed, were there no window."""
+        m = memberships.c
+        statement = _places().where(m.term_id == term_id, m.article_id == id_of_key(key))
+        return next(iter(self._places(statement, by_revision=by_revision)), None)
+
+    def rank(self, term_id: int, place: Place, *, by_revision: bool = False) -> int:
+        """How far from the top of a feed a place is, counted from 1."""
+        m, published = memberships.c, to_us(place.published)
+        shown = func.coalesce(m.revised_us, m.published_us) if by_revision else m.published_us
+        before = (shown > published) | ((shown == published) & (m.article_id < place.article_id))
+        statement = select(func.count()).select_from(memberships).where(m.term_id == term_id, before)
+        return 1 + (self.connection.execute(statement).scalar() or 0)
+
+    def lateness(self, term_id: int, place: Place, *, by_revision: bool = False) -> timedelta:
+        """How long before the newest arrival of a feed an article came."""
+        newest = self._newest_arrival(term_id, by_revision=by_revision)
+        return (newest or place.arrived) - place.arrived
+
+    def filed(self, key: str) -> list[tuple[Term, datetime]]:
+        """Everything an article is filed under, and since when."""
+        m = memberships.c
+        statement = select(terms, m.arrived_us).join(memberships, m.term_id == terms.c.id)
+        statement = statement.where(m.article_id == id_of_key(key)).order_by(terms.c.scheme, terms.c.value)
+        return [(Term(*columns), from_us(us)) for *columns, us in self.connection.execute(statement)]
+
+    def _newest_arrival(self, term_id: int, *, by_revision: bool = False) -> datetime | None:
+        m = memberships.c
+        columns = (m.arrived_us, m.revised_us) if by_revision else (m.arrived_us,)
+        newest = [
+            self.connection.execute(
+                select(column).where(m.term_id == term_id, column.is_not(None)).order_by(column.desc()).limit(1)
+            ).scalar()
+            for column in columns
+        ]
+        return max((from_us(us) for us in newest if us is not None), default=None)
+
+    def _places(self, statement: Select[Any], *, by_revision: bool = False) -> list[Place]:
         return [
-            Place(article_id, from_us(published), from_us(arrived))
-            for article_id, published, arrived in self.connection.execute(statement).all()
+            Place(article_id, from_us(revised), from_us(max(arrived, revised)))
+            if by_revision and revised is not None
+            else Place(article_id, from_us(published), from_us(arrived))
+            for article_id, published, arrived, revised in self.connection.execute(statement).all()
         ]
 
     def seqs(self, ids: Iterable[int]) -> dict[int, int]:
@@ -265,13 +334,22 @@ class Reader(Places):
         return found
 
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
-        """Published articles that changed after a point, each with its point: its sequence, and its id among equals."""
+        """Articles that changed after a point, each with its point: its sequence, and its id among equals.
+
+        Withdrawn ones are among them, held ones are not.
+        """
         seq, article_id = after
         later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
         statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
         statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
         rows = self.connection.execute(statement).all()
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
+
+    def changed_heads(self, seq: int) -> Iterator[tuple[int, Known]]:
+        """What is known of the articles that are shown and changed after a sequence, without their HTML."""
+        statement = select(articles).where(articles.c.seq > seq, _SHOWN)
+        for row in self.connection.execute(statement):
+            yield row.id, _known(row, {})
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that are articles, published or held."""
@@ -291,7 +369,12 @@ class Reader(Places):
 
     def published_keys(self) -> set[str]:
         """The keys of all articles that have a page."""
-        return set(self.connection.execute(select(articles.c.key).where(~articles.c.held)).scalars())
+        return set(self.connection.execute(select(articles.c.key).where(_SHOWN)).scalars())
+
+    def withdrawn_keys(self) -> set[str]:
+        """The keys of all articles whose page is gone for good."""
+        gone = ~articles.c.held, articles.c.withdrawn_us.is_not(None)
+        return set(self.connection.execute(select(articles.c.key).where(*gone)).scalars())
 
     def source_rows(self) -> list[SourceRow]:
         counted = (
@@ -311,11 +394,12 @@ class Reader(Places):
         ]
 
     def totals(self) -> dict[str, int]:
-        """How many articles are published, held back, and how many revisions, documents and refusals there are."""
-        held = select(func.count()).select_from(articles).where(articles.c.held)
+        """How many articles are published, held back and withdrawn; how many documents, revisions and refusals."""
+        counted = select(func.count()).select_from(articles)
         statements = {
-            "articles": select(func.count()).select_from(articles).where(~articles.c.held),
-            "held": held,
+            "articles": counted.where(_SHOWN),
+            "held": counted.where(articles.c.held),
+            "withdrawn": counted.where(~articles.c.held, articles.c.withdrawn_us.is_not(None)),
             "documents": select(func.count()).select_from(documents),
             "revisions": select(func.count()).select_from(revisions),
             "quarantined": select(func.count()).select_from(quarantine),
@@ -324,17 +408,24 @@ class Reader(Places):
 
     def revisions(self, key: str) -> list[Revision]:
         statement = select(revisions).where(revisions.c.article_id == id_of_key(key)).order_by(revisions.c.at_us)
-        return [Revision(from_us(row.at_us), row.title) for row in self.connection.execute(statement)]
+        return [Revision(from_us(row.at_us), row.title, row.body) for row in self.connection.execute(statement)]
 
-    def revisions_of(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
-        """The meanings these articles have had, oldest first."""
-        by_id = {id_of_key(key): key for key in keys}
-        found: dict[str, list[Revision]] = {key: [] for key in keys}
+    def revised(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
+        """Of these articles those that had more than one meaning: all of them with their HTML, oldest first."""
+        r = revisions.c
+        found: dict[str, list[Revision]] = {}
         for start in range(0, len(keys), _CHUNK):
-            chunk = list(by_id)[start : start + _CHUNK]
-            statement = select(revisions).where(revisions.c.article_id.in_(chunk)).order_by(revisions.c.at_us)
+            ids = {id_of_key(key): key for key in keys[start : start + _CHUNK]}
+            several = select(r.article_id).where(r.article_id.in_(ids)).group_by(r.article_id).having(func.count() > 1)
+            statement = (
+                select(revisions, bodies.c.html)
+                .join(bodies, (bodies.c.article_id == r.article_id) & (bodies.c.digest == r.body))
+                .where(r.article_id.in_(list(self.connection.execute(several).scalars())))
+                .order_by(r.article_id, r.at_us)
+            )
             for row in self.connection.execute(statement):
-                found[by_id[row.article_id]].append(Revision(from_us(row.at_us), row.title))
+                revision = Revision(from_us(row.at_us), row.title, row.body, row.html)
+                found.setdefault(ids[row.article_id], []).append(revision)
         return found
 
     def aliases(self, key: str) -> list[str]:
@@ -345,19 +436,29 @@ class Reader(Places):
         statement = select(articles.c.key).join(aliases, aliases.c.article_id == articles.c.id)
         return self.connection.execute(statement.where(aliases.c.value == value)).scalar()
 
-    def read_times(self, key: str) -> dict[Origin, datetime]:
-        """When each document of an article was last read anew."""
+    def readings(self, key: str) -> dict[Origin, tuple[datetime, str]]:
+        """When each document of an article was last read anew, and the URL it was fetched from ("" for files)."""
+        same = (fetches.c.source_id == documents.c.source_id) & (fetches.c.location == documents.c.location)
         statement = (
-            select(sources.c.name, documents.c.location, documents.c.read_us)
+            select(sources.c.name, documents.c.location, documents.c.read_us, fetches.c.url)
             .join(sources, sources.c.id == documents.c.source_id)
+            .outerjoin(fetches, same)
             .where(documents.c.article_id == id_of_key(key))
         )
-        return {Origin(name, location): from_us(us) for name, location, us in self.connection.execute(statement)}
+        return {
+            Origin(name, location): (from_us(us), url or "")
+            for name, location, us, url in self.connection.execute(statement)
+        }
+
+
+def _places() -> Select[Any]:
+    m = memberships.c
+    return select(m.article_id, m.published_us, m.arrived_us, m.revised_us)
 
 
 def _entries() -> Select[Any]:
     a = articles.c
-    return select(a.id, a.seq, a.facts, a.arrived_us, a.revised_us, bodies.c.html).join(
+    return select(a.id, a.seq, a.facts, a.arrived_us, a.revised_us, a.withdrawn_us, a.reason, bodies.c.html).join(
         bodies, (bodies.c.article_id == a.id) & (bodies.c.digest == a.body)
     )
 
@@ -368,4 +469,5 @@ def _known(row: Row[Any], said: dict[Origin, Article]) -> Known:
         arrived=from_us(row.arrived_us),
         revised=from_us(row.revised_us) if row.revised_us is not None else None,
         documents=said,
+        withdrawal=Withdrawal(from_us(row.withdrawn_us), row.reason or "") if row.withdrawn_us is not None else None,
     )

@@ -126,6 +126,8 @@ articles = Table(
     Column("body", LargeBinary, nullable=False),
     Column("facts", LargeBinary, nullable=False),
     Column("seq", BigInteger, nullable=False, index=True),
+    Column("withdrawn_us", BigInteger),
+    Column("reason", Text),
     comment="the union of what its documents say (facts: JSON of model.Article)",
 )
 
@@ -196,8 +198,9 @@ memberships = Table(
     Column("arrived_us", BigInteger, nullable=False),
     Column("role", String(8), nullable=False),
     Column("label", Text, nullable=False),
+    Column("revised_us", BigInteger),
     sqlite_with_rowid=False,
-    comment="which article stands where, and since when",
+    comment="which article stands where, and since when; when it was revised, if it was",
 )
 Index(
     "ix_memberships_published",
@@ -211,6 +214,36 @@ Index(
     memberships.c.arrived_us.desc(),
     memberships.c.published_us.desc(),
     memberships.c.article_id,
+)
+
+Index(
+    "ix_memberships_revised",
+    memberships.c.term_id,
+    memberships.c.revised_us.desc(),
+    memberships.c.article_id,
+    sqlite_where=text("revised_us IS NOT NULL"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("article_id", ForeignKey("articles.id"), primary_key=True, index=True),
+    Column("withdrawn_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    comment="which article stood where until it was withdrawn, and when that was",
+)
+Index("ix_tombstones_withdrawn", tombstones.c.term_id, tombstones.c.withdrawn_us.desc(), tombstones.c.article_id)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="the operator's last word on articles, known or not: withdrawn or restored",
 )
 
 shifts = Table(

@@ -25,6 +25,8 @@ from feedsync.store.schema import (
     state,
     term_labels,
     terms,
+    tombstones,
+    withdrawals,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.sql.dml import UpdateBase
 
-    from feedsync.model import Change, Known
+    from feedsync.model import Change, Known, Word
 
 ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
 """The schemes of terms: everything (one term, of value ""), categories, symbols."""
@@ -67,6 +69,13 @@ class Writer(Reader):
         if error is None if succeeded is None else succeeded:
             values |= {"succeeded_us": to_us(now), "failures": 0}
         self.connection.execute(update(sources).where(sources.c.id == self.source_id(source)).values(**values))
+
+    def put_word(self, key: str, word: Word | None) -> None:
+        """Remember the operator's word on an article, or that there is none any more."""
+        if word is None:
+            self.connection.execute(delete(withdrawals).where(withdrawals.c.key == key))
+        else:
+            self._upsert(withdrawals, [(key, word.withdrawn, to_us(word.at), word.reason)])
 
     def put_files(self, source_id: int, rows: Iterable[FileRow]) -> None:
         self._upsert(
@@ -141,7 +150,8 @@ class Writer(Reader):
                 filings.append((seq, change))
                 revised_us = to_us(after.revised) if after.revised else None
                 times = to_us(after.published), to_us(after.arrived), revised_us
-                rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq))
+                gone = (to_us(after.withdrawal.at), after.withdrawal.reason) if after.withdrawal else (None, None)
+                rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq, *gone))
             rows[bodies] += [(row_id, digest, html) for digest, html in change.bodies.items()]
             for origin in change.outcomes:
                 said = after.documents[origin]
@@ -149,8 +159,11 @@ class Writer(Reader):
                 rows[documents].append((row_id, source_ids[origin.source], origin.location, now_us, said_facts))
             known_urls = before.article.urls if before else ()
             rows[aliases] += [(url, row_id) for url in article.urls if url not in known_urls]
-            if not article.held and (change.revision or (before and before.article.held)):
+            shown_first = before and (before.article.held or before.unseen)
+            if not article.held and not after.unseen and (change.revision or shown_first):
                 rows[revisions].append((row_id, to_us(after.revised or after.arrived), article.title.text, body))
+            if change.overruled:
+                self.put_word(article.key, None)
         for table, values in rows.items():
             self._upsert(table, values, keep=table in (bodies, aliases))
         self._file(filings, now)
@@ -166,6 +179,7 @@ class Writer(Reader):
         self.connection.execute(update(terms).values(published_seq=-1))
         self.connection.execute(delete(shifts))
         self.set_state("pages_seq", "-1")
+        self.set_state("archives_seq", "-1")
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
         """Keep memberships, label counts and the marks of touched feeds in step with the articles."""
@@ -174,6 +188,7 @@ class Writer(Reader):
         ]
         ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
         now_us = to_us(now)
+        buried: list[Values] = []
         joined: list[Values] = []
         left: list[Row] = []
         moved: list[Row] = []
@@ -184,7 +199,10 @@ class Writer(Reader):
         for seq, change, before, after in wanted:
             row_id = id_of_key(change.after.article.key)
             published_us = to_us(change.after.published)
+            touched |= self._disturb(change, seq)
+            revised_us = to_us(change.after.updated) if change.after.revised else None
             rescheduled = change.before is not None and change.before.published != change.after.published
+            revised = change.before is not None and change.before.revised != change.after.revised
             for term in before.keys() | after.keys():
                 term_id = ids[term]
                 if term[0] != SYMBOL:
@@ -195,18 +213,22 @@ class Writer(Reader):
                 if term not in after:
                     left.append({"b_term": term_id, "b_article": row_id})
                     counts[term_id] -= 1
+                    if change.after.withdrawal and not change.after.unseen:
+                        buried.append((term_id, row_id, to_us(change.after.withdrawal.at)))
                 elif term not in before:
                     counts[term_id] += 1
                     role, label = after[term]
-                    joined.append((term_id, row_id, published_us, now_us, role, label))
-                elif rescheduled or before[term] != after[term]:
+                    joined.append((term_id, row_id, published_us, now_us, role, label, revised_us))
+                elif rescheduled or revised or before[term] != after[term]:
                     role, label = after[term]
                     filed = {"b_term": term_id, "b_article": row_id}
-                    moved.append({**filed, "b_published": published_us, "b_role": role, "b_label": label})
+                    times = {"b_published": published_us, "b_revised": revised_us}
+                    moved.append({**filed, **times, "b_role": role, "b_label": label})
                 if term in before and before[term][1]:
                     labels[term_id, before[term][1]] -= 1
                 if term in after and after[term][1]:
                     labels[term_id, after[term][1]] += 1
+        self._upsert(tombstones, buried)
         self._many(_LEAVE, left)
         self._upsert(memberships, joined)
         self._many(_MOVE, moved)
@@ -214,6 +236,17 @@ class Writer(Reader):
         self._many(_COUNT, [{"b_id": term_id, "b_count": count} for term_id, count in counts.items()])
         self._many(_TOUCH, [{"b_id": term_id, "b_seq": seq} for term_id, seq in touched.items()])
         self._relabel({key: count for key, count in labels.items() if count}, max(touched.values(), default=0))
+
+    def _disturb(self, change: Change, seq: int) -> dict[int, int]:
+        """The feeds that told of a withdrawal which is told otherwise now, or not any more."""
+        before, after = change.before, change.after
+        if before is None or before.withdrawal is None or before.withdrawal == after.withdrawal:
+            return {}
+        here = tombstones.c.article_id == id_of_key(after.article.key)
+        told = self.connection.execute(select(tombstones.c.term_id).where(here)).scalars().all()
+        if after.withdrawal is None:
+            self.connection.execute(delete(tombstones).where(here))
+        return dict.fromkeys(told, seq)
 
     def _note_shifts(self, shifted: list[Values]) -> None:
         """Remember where categories that are published were joined or left: pages about those places are due."""
@@ -338,7 +371,12 @@ _LEAVE = delete(memberships).where(*_HERE)
 _MOVE = (
     update(memberships)
     .where(*_HERE)
-    .values(published_us=bindparam("b_published"), role=bindparam("b_role"), label=bindparam("b_label"))
+    .values(
+        published_us=bindparam("b_published"),
+        revised_us=bindparam("b_revised"),
+        role=bindparam("b_role"),
+        label=bindparam("b_label"),
+    )
 )
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))
@@ -348,12 +386,14 @@ _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_se
 
 def _shown(known: Known | None) -> object:
     """All that readers and operators see of an article."""
-    return (known.article, known.published, known.updated) if known else None
+    if known is None:
+        return None
+    return known.article, known.published, known.updated, known.withdrawal, known.documents.keys()
 
 
 def _terms_of(known: Known | None) -> dict[Term, tuple[str, str]]:
-    """Where an article stands, with its role and the label it suggests; nowhere while it is held."""
-    if known is None or known.article.held:
+    """Where an article stands, with its role and the label it suggests; nowhere while it is held or withdrawn."""
+    if known is None or known.hidden:
         return {}
     article = known.article
     filed: dict[Term, tuple[str, str]] = {(ALL, ""): ("", "")}

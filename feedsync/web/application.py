@@ -35,6 +35,7 @@ _PREFLIGHT = (
 _UNREADABLE = page(503, "暂时无法读取，请稍后再试。 Not readable just now, try again soon.", (("Retry-After", "5"),))
 _SAID = {
     404: "没有这个页面。 There is no such page.",
+    410: "这篇文章已经撤下。 This article was withdrawn.",
     405: "这里只能读取（GET、HEAD）。 This can only be read (GET, HEAD).",
 }
 _PRECONDITION_FAILED = bare(412)
@@ -71,7 +72,7 @@ class Application:
         except Gone:
             return _UNREADABLE
         if found is None:
-            return self._redirects.get(path) or self._refusal(404)
+            return self._redirects.get(path) or self._refusal(410 if self._files.withdrawn(path) else 404)
         if failed(fields, found.etag, found.modified_s):
             return _PRECONDITION_FAILED
         if unchanged(fields, found.etag, found.modified, found.modified_s, time.time()):

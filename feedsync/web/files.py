@@ -95,6 +95,10 @@ class Files:
         """What is in memory."""
         return self._held_bytes
 
+    def withdrawn(self, path: str) -> bool:
+        """Whether what stood at a path was withdrawn: an empty file of its name and `.gone` says so."""
+        return os.path.lexists(f"{self._prefix}{path}.gone")
+
     def _find(self, path: str, kind: Kind, codings: tuple[str, ...]) -> Representation | None:
         entry = self._entries.get(path)
         try:

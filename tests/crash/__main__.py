@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.crash.harness import (
     at_every_call,
     at_every_change,
+    at_every_change_of_a_word,
     at_every_failure,
     at_random,
     beside_a_busy_daemon,
@@ -52,6 +53,9 @@ def main() -> int:
             found = at_every_change(folder, options.seed, options.mutation)
             problems += found
             say(f"before every change Python makes: {len(found)} problems")
+            found = at_every_change_of_a_word(folder, options.seed)
+            problems += found
+            say(f"before every change of a withdrawal and a return: {len(found)} problems")
             points, found = at_every_call(folder, options.seed, options.mutation, step=options.step, say=say)
             problems += found
             say(f"before {points} system calls: {len(found)} problems")

@@ -76,6 +76,15 @@ class Forge:
         _expect(site, code)
         return code
 
+    def speak(self, site: Site, word: str, code: str, *, at: int = 0) -> int:
+        """Withdraw or restore an article; the exit code."""
+        site.words[code] = None
+        ended = self.wait(self.start(site.folder, [word, code], at=at))
+        _expect(site, ended)
+        if ended == 0:
+            site.words[code] = word == "withdraw"
+        return ended
+
     def recover(self, site: Site) -> None:
         """One pass without anything new, and all that must hold after it."""
         site.check_store()
@@ -135,6 +144,32 @@ def at_every_change(folder: Path, seed: int, mutation: str = "", *, step: int = 
                 at += step
             if 0 < enough <= len(problems):
                 break
+    return problems
+
+
+def at_every_change_of_a_word(folder: Path, seed: int, *, step: int = 1) -> list[str]:
+    """Kill the withdrawal of an article, and its return, before every step-th call by which Python changes a file."""
+    problems: list[str] = []
+    with Forge() as forge:
+        template = Site(folder / "template", seed)
+        template.arrive(4)
+        forge.run(template)
+        code = min(template.present)
+        for word in ("withdraw", "restore"):
+            at, ended = 1, -1
+            while ended:
+                site = _copied(template, folder / f"{word}-{at}")
+                with _told(site, problems, f"before change {at} of {word} (seed {seed})"):
+                    site.look()
+                    ended = forge.speak(site, word, code, at=at)
+                    site.look()
+                    forge.recover(site)
+                    forge.speak(site, word, code)
+                    site.check_recovered()
+                shutil.rmtree(site.folder)
+                at += step
+            forge.speak(template, word, code)
+            problems += template.problems
     return problems
 
 
@@ -249,6 +284,7 @@ def _copied(template: Site, folder: Path) -> Site:
     shutil.rmtree(folder)
     shutil.copytree(template.folder, folder, symlinks=True)
     copy.present, copy.acknowledged = dict(template.present), set(template.acknowledged)
+    copy.words = dict(template.words)
     return copy
 
 

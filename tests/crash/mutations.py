@@ -61,7 +61,8 @@ def acknowledge_before_commit() -> None:
 
 def no_dirty_mark() -> None:
     """Which feeds are due is known to the running process only."""
-    from feedsync.store import read, write
+    from feedsync.store import terms as terms_room
+    from feedsync.store import write
     from feedsync.store.schema import terms
 
     due: set[int] = set()
@@ -73,7 +74,11 @@ def no_dirty_mark() -> None:
         writer.connection.execute(update(terms).values(published_seq=terms.c.changed_seq))
 
     _replace(write.Writer, "apply", apply)
-    _replace(read.Term, "due", property(lambda term: term.id in due))
+    _replace(
+        terms_room.Terms,
+        "due",
+        lambda reader, *schemes: [term for term in reader.terms(*schemes) if term.id in due],
+    )
 
 
 def no_unique_key() -> None:
@@ -112,20 +117,20 @@ def marks_before_files() -> None:
     from feedsync.outputs import Tree
     from feedsync.publish import Publisher
 
-    honest = Publisher._publish_feeds
+    honest = Publisher._publish_due
 
-    def publish_feeds(publisher: Publisher, store: Any, report: Any) -> None:
+    def publish_due(publisher: Publisher, store: Any, report: Any, progress: Any) -> None:
         with store.writing() as writer:
-            due = [term for term in writer.terms("all", "category") if term.due]
+            due = writer.due("all", "category")
             files = [file for term in due for file in publisher._drawing.feed(writer, term)]
-            files += publisher._drawing.front(writer, writer.terms("all", "category"))
+            files += publisher._drawing.front(writer)
             writer.mark_published({term.id: term.changed_seq for term in due})
         with Tree.batch(publisher.tree) as batch:
             for path, content in files:
                 batch.put(path, content)
-        honest(publisher, store, report)
+        honest(publisher, store, report, progress)
 
-    _replace(Publisher, "_publish_feeds", publish_feeds)
+    _replace(Publisher, "_publish_due", publish_due)
 
 
 def no_sync() -> None:

@@ -52,6 +52,8 @@ class Site:
         self.present: dict[str, str] = {}
         """The title of each article whose file is in place, whole."""
         self.acknowledged: set[str] = set()
+        self.words: dict[str, bool | None] = {}
+        """Articles that were withdrawn (True) or brought back (False); None while nobody has said which it is."""
         self._ids: dict[Path, set[str]] = {}
         self._lock = threading.Lock()
         (folder / "in").mkdir(parents=True)
@@ -110,11 +112,12 @@ class Site:
             if len(ids) != len(found):
                 self.problems.append(f"{path.name} repeats an id")
             with self._lock:
-                known = {f"tag:{AUTHORITY}:article/{code}" for code in self.present}
+                known = {_id(code) for code in self.present}
+                spoken = {_id(code) for code in self.words}
                 before = self._ids.setdefault(path, set())
             if wrong := ids - known:
                 self.problems.append(f"{path.name} has an id no article has: {min(wrong)}")
-            if lost := before - ids:
+            if lost := before - ids - spoken:
                 self.problems.append(f"{path.name} no longer has {min(lost)}")
             before |= ids
 
@@ -151,7 +154,10 @@ class Site:
         all_atom = self.tree / "all.atom"
         feed = all_atom.read_text(encoding="utf-8") if all_atom.exists() else ""
         for code, title in self.present.items():
-            if f"<title>{title}</title>" not in feed:
+            shown = f"<title>{title}</title>" in feed
+            if code in self.words:
+                self._check_word(code, shown=shown, told=f' ref="{_id(code)}"' in feed)
+            elif not shown:
                 self.problems.append(f"all.atom has {code} not, or not as it was edited last")
         for path in self.tree.rglob("*"):
             if _TEMPORARY.fullmatch(path.name):
@@ -159,6 +165,22 @@ class Site:
         beside = {path.name for path in self.database.parent.iterdir() if path != self.tree}
         if strange := {name for name in beside if not name.startswith("feedsync.db") or name.endswith(".tmp")}:
             self.problems.append(f"left beside the database: {min(strange)}")
+
+    def _check_word(self, code: str, *, shown: bool, told: bool) -> None:
+        """An article is withdrawn altogether, or not at all; and as it was said, once that was acknowledged."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            statement = "SELECT withdrawn_us IS NOT NULL FROM articles WHERE key = ?"
+            (withdrawn,) = connection.execute(statement, (code,)).fetchone()
+        page = self.tree / f"article/{code}.html"
+        gone = page.with_name(f"{page.name}.gone")
+        if {bool(withdrawn), not shown, told, not page.exists(), gone.exists()} not in ({True}, {False}):
+            self.problems.append(f"{code} is withdrawn by half")
+        elif self.words[code] not in (None, bool(withdrawn)):
+            self.problems.append(f"{code} is not as was acknowledged")
+
+
+def _id(code: str) -> str:
+    return f"tag:{AUTHORITY}:article/{code}"
 
 
 class Subscriber:

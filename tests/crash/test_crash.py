@@ -8,6 +8,7 @@ import pytest
 from tests.crash.harness import (
     at_every_call,
     at_every_change,
+    at_every_change_of_a_word,
     at_every_failure,
     at_random,
     beside_a_busy_daemon,
@@ -20,6 +21,10 @@ SEED = 20260301
 
 def test_a_pass_killed_before_any_change_loses_nothing(tmp_path: Path) -> None:
     assert at_every_change(tmp_path, SEED, step=11) == []
+
+
+def test_a_withdrawal_killed_before_any_change_is_whole_after_the_next_pass(tmp_path: Path) -> None:
+    assert at_every_change_of_a_word(tmp_path, SEED, step=9) == []
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not here")

@@ -129,3 +129,60 @@ def test_the_real_articles() -> None:
         if "（文章来源：" in raw:
             assert found.article.credit is not None, path
     assert msgspec.json.encode([as_json(p) for p in parsed.values()])
+
+
+TEXT = "望海港开港。吞吐量增长一成。"
+
+
+@pytest.mark.parametrize(
+    ("body", "summary", "outlet", "html"),
+    [
+        (f"> 望海港开港。（望海日报）\n\n<p>{TEXT}</p>", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 望海港\n开港。（望海日报）\n\n<p>{TEXT}</p>", "望海港 开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f">望海港开港。（望海日报）\n<p>{TEXT}</p>", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 望海港开港。（望海日报）\n\n{TEXT}", "望海港开港。", "望海日报", f"<p>{TEXT}</p>"),
+        (f"> 别的话。（望海日报）\n\n{TEXT}", "别的话。", "望海日报", f"<p>别的话。</p><p>{TEXT}</p>"),
+        ("> 望海港\n开港。（望海日报）\n\n", "", "望海日报", "<p>望海港 开港。</p>"),
+        (">3000点，望海指数创新高。", "", None, "<p>&gt;3000点，望海指数创新高。</p>"),
+    ],
+)
+def test_the_digest_is_no_part_of_the_text(body: str, summary: str, outlet: str | None, html: str) -> None:
+    parsed = read("a.md", post(body=body))
+    credit = parsed.article.credit
+    assert (parsed.article.summary, credit.outlet if credit else None, parsed.html) == (summary, outlet, html)
+
+
+def test_a_quotation_in_a_plain_text_is_text() -> None:
+    assert read("a.txt", "题目\n2021/7/14 13:42\n> 甲\n\n乙\n").html == "<p>&gt; 甲</p><p>乙</p>"
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("---\n正", "---正"),
+        ("---\n正", "...\n正"),
+        ("---\nlayout", "layout"),
+        ("---\nlayout", "\nlayout"),
+        ('title: "', 'title:"'),
+        ("\n\n<http", "<http"),
+        ("\n\n<http", "\n\n< http"),
+        ("\n\n[返回", "[返回"),
+        ("\n\n[返回", "\n[返回首页](a b (c) d.html) | [返回"),
+    ],
+)
+def test_fences_and_footers_that_slipped_are_no_text(written: str, instead: str) -> None:
+    text = post(title="标题：甲", body="正文。（望海日报）")
+    assert written in text
+    changed = text.replace(written, instead, 1)
+    assert read("a.md", changed) == read("a.md", text)
+
+
+@pytest.mark.parametrize("url", ["", "None", "null"])
+def test_a_footer_without_an_address_is_no_text(url: str) -> None:
+    text = post(body="正文。").replace("http://finance.example.com/news/1350,202503142600000001.html", url)
+    parsed = read("a.md", text)
+    assert (parsed.html, parsed.article.urls) == ("<p>正文。</p>", ())
+
+
+def test_a_text_that_begins_like_a_field_is_text() -> None:
+    assert read("2025-03-14-a.txt", "title: 甲\n乙\n---\n丙\n").html == "<p>乙</p><p>---</p><p>丙</p>"

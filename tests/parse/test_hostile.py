@@ -55,7 +55,7 @@ def test_it_is_read_or_refused_in_no_time(text: str) -> None:
         ("若p<p 值则拒绝，显著。后文。", "<p>若p&lt;p 值则拒绝，显著。后文。</p>"),
         (">5%的公司涨停。\n第二段。", "<p>&gt;5%的公司涨停。</p><p>第二段。</p>"),
         ("某某今日大涨。\n<NYSE:ABC>", "<p>某某今日大涨。</p><p>&lt;NYSE:ABC&gt;</p>"),
-        ("> 摘要一。\n\n纯文本正文。", "<p>&gt; 摘要一。</p><p>纯文本正文。</p>"),
+        ("> 摘要一。\n\n纯文本正文。", "<p>摘要一。</p><p>纯文本正文。</p>"),
         (
             "<!-- EM_StockImg_Start -->图<p>正文二</p><!-- EM_StockImg_Start -->图<!-- EM_StockImg_End -->",
             "图<p>正文二</p>",

@@ -1,0 +1,79 @@
+"""Reading what articles are filed under, and of which of that a feed is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exists, func, select
+
+from feedsync.store.schema import terms, tombstones
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection
+
+_CHUNK = 500
+_TOLD = exists().where(tombstones.c.term_id == terms.c.id)
+_STANDING = (terms.c.articles > 0) | _TOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Something articles are filed under, and whether its feed is due."""
+
+    id: int
+    scheme: str
+    value: str
+    label: str
+    articles: int
+    changed_seq: int
+    published_seq: int
+    told: bool = False
+    """Whether something was withdrawn from it."""
+
+    @property
+    def due(self) -> bool:
+        return self.changed_seq > self.published_seq
+
+    @property
+    def standing(self) -> bool:
+        """Whether there is a feed of it: of articles, or of none any more, for those who have what was withdrawn."""
+        return self.articles > 0 or self.told
+
+
+class Terms:
+    """Queries about terms, within the transaction of a Reader. There may be thousands: most ask for a few."""
+
+    connection: Connection
+
+    def terms(self, *schemes: str) -> list[Term]:
+        """All terms of these schemes, by scheme and value; some may hold no article any more."""
+        return self._terms(terms.c.scheme.in_(schemes))
+
+    def due(self, *schemes: str) -> list[Term]:
+        """The terms of these schemes that changed since their feeds were published."""
+        return self._terms(terms.c.scheme.in_(schemes), terms.c.changed_seq > terms.c.published_seq)
+
+    def changed_terms(self, scheme: str, seq: int) -> list[Term]:
+        """The terms of a scheme that changed after a sequence."""
+        return self._terms(terms.c.scheme == scheme, terms.c.changed_seq > seq)
+
+    def named_terms(self, scheme: str, values: Iterable[str]) -> dict[str, Term]:
+        """The terms of a scheme that have these values, by value."""
+        wanted = sorted(set(values))
+        return {
+            term.value: term
+            for start in range(0, len(wanted), _CHUNK)
+            for term in self._terms(terms.c.scheme == scheme, terms.c.value.in_(wanted[start : start + _CHUNK]))
+        }
+
+    def standing(self, scheme: str) -> int:
+        """How many terms of a scheme have feeds."""
+        statement = select(func.count()).where(terms.c.scheme == scheme, _STANDING)
+        return self.connection.execute(statement).scalar_one()
+
+    def _terms(self, *conditions: ColumnElement[bool]) -> list[Term]:
+        statement = select(terms, _TOLD).where(*conditions).order_by(terms.c.scheme, terms.c.value)
+        return [Term(*row) for row in self.connection.execute(statement).all()]

@@ -54,7 +54,7 @@ def dangers(markup: str) -> list[str]:
         if name in FORBIDDEN
         or (attribute and (attribute not in ATTRIBUTES or attribute.startswith("on")))
         or (attribute in ("href", "src") and urlsplit(value.strip()).scheme.lower() not in ("http", "https", "mailto"))
-        or (attribute == "src" and HOME in value)
+        or (attribute == "src" and (urlsplit(value.strip()).hostname or "").endswith(HOME))
     ]
 
 

@@ -17,7 +17,7 @@ from lxml import etree
 from feedsync import load, publish, walk
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
-from feedsync.outputs import Tree
+from feedsync.outputs import Batch, Tree
 from feedsync.publish import Publisher
 from tests.conftest import REAL, SITE, Desk, needs_real, post
 
@@ -486,6 +486,31 @@ def test_a_folder_of_nothing_but_rubbish_is_deserted(desk: Desk) -> None:
     report = desk.run().sources["articles"]
     assert "had articles and now has none" in str(report.error)
     assert report.quarantined == 1
+
+
+class Fleeting(Tree):
+    """A tree that somebody moves away just when a pass is about to write into it."""
+
+    flees = False
+
+    def batch(self) -> Batch:
+        if self.flees:
+            self.root.rename(self.root.with_name("elsewhere"))
+        self.flees = False
+        return super().batch()
+
+
+def test_a_tree_that_goes_during_a_pass_is_drawn_again_by_the_next(desk: Desk) -> None:
+    tree = Fleeting(desk.tree.root)
+    publisher = Publisher(tree, desk.presentation)
+    desk.put("a.md", post())
+    desk.run(publisher=publisher)
+    before = desk.published()
+    desk.run(publisher=publisher)
+    tree.flees = True
+    desk.run(publisher=publisher)
+    desk.run(publisher=publisher)
+    assert desk.published() == before
 
 
 def test_a_folder_that_went_and_came_back_is_refused_as_before(desk: Desk) -> None:

@@ -189,7 +189,7 @@ class _Run:
     def _recover(self) -> None:
         """A feed that is due before anything was ingested means that the last run was cut short."""
         with self._store.reading() as reader:
-            unfinished = self._publisher.behind(reader)
+            unfinished = self._request.full or self._publisher.behind(reader)
         if unfinished and (swept := self._publisher.tree.sweep()):
             log.info("swept", extra={"fields": {"temporary_files": swept}})
 

@@ -36,6 +36,9 @@ _NEXT_SECOND_NS = 1_000_000_000
 _OUTDATED_BY_S = 2
 """A file may be dated up to a second into the future; see `_outdate`."""
 
+Mark = tuple[int, int] | None
+"""Inode and mtime of a folder; None when there is none."""
+
 
 class Tree:
     """The output folder. Raises OutputError, naming the path, when it cannot be used."""
@@ -93,9 +96,9 @@ class Tree:
             for suffix in SUFFIXES
         )
 
-    def marks(self, folders: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
+    def marks(self, folders: Iterable[str]) -> tuple[Mark, ...]:
         """What differs for each of these folders once something came into it or went, and of one that was replaced."""
-        found: list[tuple[int, int] | None] = []
+        found: list[Mark] = []
         for folder in folders:
             try:
                 status = (self.root / folder).stat()

@@ -58,15 +58,21 @@ class Archive:
 
         `changed` are the places of its articles that changed since.
         """
-        due = {self.page_of(spot) for spot in changed}
-        positions: dict[int, int] = {}
+        first: dict[int, Spot] = {}
         for spot in self._reader.shifts(self._term.id):
-            year, position = self._position(spot)
-            positions[year] = min(position, positions.get(year, position))
+            year = self._year(spot)
+            first[year] = min(first.get(year, spot), spot, key=_age)
+        positions = {year: self._position(spot)[1] for year, spot in first.items()}
+        # Those newer than the oldest that moved are on pages drawn anew because of it: in a busy pass, hundreds.
+        due = {
+            self.page_of(spot)
+            for spot in changed
+            if (moved := first.get(self._year(spot))) is None or _age(spot) < _age(moved)
+        }
         for year, position in positions.items():
             # The page before a new one gets a link to it.
-            first = position // PER_PAGE + (1 if position % PER_PAGE else 0)
-            due |= {(year, number) for number in range(max(1, first), self.last(year) + 1)}
+            start = position // PER_PAGE + (1 if position % PER_PAGE else 0)
+            due |= {(year, number) for number in range(max(1, start), self.last(year) + 1)}
             if position == 0 and (older := self._older_year(year)) is not None:
                 due.add((older, self.last(older)))
             if (newer := self._newer_year(year)) is not None:
@@ -103,8 +109,11 @@ class Archive:
         return names.archive_path(SCHEMES[self._term.scheme].stem(self._term.value), *page) if page else ""
 
     def _position(self, spot: Spot) -> tuple[int, int]:
-        year = spot.published.astimezone(self._zone).year
+        year = self._year(spot)
         return year, self._reader.position(self._term.id, self._span(year)[0], spot)
+
+    def _year(self, spot: Spot) -> int:
+        return spot.published.astimezone(self._zone).year
 
     def _span(self, year: int) -> tuple[datetime, datetime]:
         return datetime(year, 1, 1, tzinfo=self._zone), datetime(year + 1, 1, 1, tzinfo=self._zone)
@@ -116,3 +125,8 @@ class Archive:
     def _newer_year(self, year: int) -> int | None:
         first = self._reader.first_published(self._term.id, self._span(year)[1])
         return None if first is None else first.astimezone(self._zone).year
+
+
+def _age(spot: Spot) -> tuple[datetime, int]:
+    """Orders places as `Places.position` counts them: the one behind all others first."""
+    return spot.published, -spot.article_id

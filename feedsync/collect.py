@@ -317,7 +317,7 @@ def _complete(errand: Errand) -> None:
     with errand.ingest.reading() as reader:
         lacking = reader.without_text(errand.source_id)
         completed_before = reader.fetched_documents(errand.source_id) if errand.forced else {}
-    pages = completed_before | {shown(url): article.key for article in lacking for url in article.urls[:1]}
+    pages = completed_before | {url: article.key for article in lacking for url in article.urls[:1]}
     if wanted := {key for key in errand.ingest.keys.values() if key}:
         pages = {url: key for url, key in pages.items() if key in wanted}
     asks = [errand.ask(page, text_url(page, ())) for page in pages if errand.due(page)]

@@ -19,6 +19,7 @@ from feedsync.errors import ConfigError
 from feedsync.feeds import Presentation, Window
 from feedsync.kinds import KINDS, FetchTable
 from feedsync.model import Site
+from feedsync.parse.footer import web_url
 from feedsync.sources import Source
 
 VARIABLE = "FEEDSYNC_CONFIG"
@@ -180,7 +181,7 @@ class _Checker:
         return Config(
             file=self.path,
             presentation=Presentation(
-                site=Site(**{f.name: getattr(site, f.name) for f in dataclasses.fields(site)}),
+                site=_addressed(Site(**{f.name: getattr(site, f.name) for f in dataclasses.fields(site)})),
                 window=Window(feeds.min_entries, feeds.window_hours, feeds.max_entries, feeds.reannounce_revisions),
                 labels=labels,
                 pages=output.pages,
@@ -291,7 +292,8 @@ class _Checker:
                 self.problems.append(f"{place}: {new!r} is redirected itself; name the last of the row")
 
     def _check_site(self, site: SiteTable) -> None:
-        if not re.fullmatch(r"https?://[^\s/?#@\"<>]+(?:/[^\s?#\"<>]*)?", site.base_url):
+        plain = re.fullmatch(r"https?://[^\s/?#@\"<>]+(?:/[^\s?#\"<>]*)?", site.base_url)
+        if not plain or not web_url(site.base_url):
             self.problems.append(f"site.base_url: write an absolute http(s) URL, not {site.base_url!r}")
         if not re.fullmatch(r"[A-Za-z0-9.@_-]+,\d{4}(?:-\d{2}){0,2}", site.authority):
             self.problems.append(
@@ -299,7 +301,7 @@ class _Checker:
             )
         if not re.fullmatch(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*", site.language):
             self.problems.append(f"site.language: write a language tag such as 'zh-CN', not {site.language!r}")
-        if site.icon and not re.fullmatch(r"https?://[^\s\"<>]+", site.icon):
+        if site.icon and not (re.fullmatch(r"https?://[^\s\"<>]+", site.icon) and web_url(site.icon)):
             self.problems.append(f"site.icon: write an absolute http(s) URL, not {site.icon!r}")
         if "\n" in site.title or not site.title.strip():
             self.problems.append("site.title: write it on one line")
@@ -307,3 +309,8 @@ class _Checker:
             ZoneInfo(site.timezone)
         except (KeyError, ValueError, OSError):
             self.problems.append(f"site.timezone: there is no time zone {site.timezone!r}; write 'Asia/Shanghai', say")
+
+
+def _addressed(site: Site) -> Site:
+    """With its addresses in ASCII: some readers know no other, and HTTP fields hold nothing else."""
+    return dataclasses.replace(site, base_url=web_url(site.base_url), icon=web_url(site.icon))

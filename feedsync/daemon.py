@@ -7,6 +7,7 @@ beats, and passes show progress. An HTTP server that hangs is replaced.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import faulthandler
 import logging
 import os
@@ -111,7 +112,9 @@ def _catch_up(config: Config, store: Store) -> None:
     """Publish what is due from the store alone, so that whoever is told READY finds feeds."""
     try:
         with store.lock(_say_waiting):
-            Publisher(Tree(config.output), config.presentation).publish(store)
+            tree = Tree(config.output)
+            tree.sweep()  # what was being written when we were killed; what is due is not, after this
+            Publisher(tree, config.presentation).publish(store)
     except FeedsyncError as error:
         log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
 
@@ -156,9 +159,7 @@ def _wait(signals: socket.socket, worker: _Worker, server: HttpServer, reload: C
 def _reload(worker: _Worker, server: HttpServer, reload: Callable[[], Config]) -> None:
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        config = reload()
-        worker.adopt(config)
-        server.adopt(_web(config))
+        server.adopt(_web(worker.adopt(reload())))
     except ConfigError as error:
         for problem in error.problems or (str(error),):
             log.error("reload refused, the old configuration stays", extra={"fields": {"reason": problem}})
@@ -201,23 +202,30 @@ class _Worker:
         self._list_watcher.stop()
         self._schedule.stop()
 
-    def adopt(self, config: Config) -> None:
-        """Go on with another configuration; where to listen and what to store in needs a restart."""
-        for old, new, name in (
-            (
-                (self._config.server.host, self._config.server.port),
-                (config.server.host, config.server.port),
-                "server.host, server.port",
-            ),
-            (self._config.store_url, config.store_url, "store"),
-            (self._config.output, config.output, "output"),
+    def adopt(self, config: Config) -> Config:
+        """Go on with another configuration, but where to listen, store and publish: that needs a restart.
+
+        What is in force now.
+        """
+        now = self._config
+        kept = dataclasses.replace(
+            config,
+            store_url=now.store_url,
+            output=now.output,
+            server=dataclasses.replace(config.server, host=now.server.host, port=now.server.port),
+        )
+        for name, changed in (
+            ("server.host, server.port", config.server != kept.server),
+            ("store", config.store_url != kept.store_url),
+            ("output", config.output != kept.output),
         ):
-            if old != new:
+            if changed:
                 log.warning("a change needs a restart", extra={"fields": {"table": name}})
-        self._config = config
-        self._passes.adopt(config)
+        self._config = kept
+        self._passes.adopt(kept)
         self._plan()
         self._schedule.soon(self._passes.publish)
+        return kept
 
     def rearm(self) -> None:
         """Let nothing wait for a time that the clock has taken back."""

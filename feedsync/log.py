@@ -57,4 +57,6 @@ def _escape(text: str) -> str:
 
 def _printable(text: str) -> str:
     """Control and formatting characters, which a terminal would obey, written as escapes."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from feedsync.drawing import File
     from feedsync.feeds import Presentation
     from feedsync.outputs import Batch, Tree
+    from feedsync.outputs.tree import Mark
     from feedsync.store import Reader, Store, Term
 
 _PAGES_PER_BATCH = 500
@@ -70,7 +71,7 @@ class Publisher:
         self.presentation = presentation
         self._drawing = Drawing(presentation)
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
-        self._left: tuple[object, ...] = ()
+        self._left: tuple[Mark, ...] = ()
         self._checked = 0.0
 
     def publish(
@@ -86,6 +87,7 @@ class Publisher:
         Raises OutputError when the tree cannot be written: what was there stays, and stays due. Also when it
         shows articles the store does not know, unless `force` says that they may go.
         """
+        before = self._marks()
         with store.reading() as reader:
             drawn = reader.state("drawn")
             if everything or not self._is_as_left():
@@ -101,7 +103,8 @@ class Publisher:
         self._publish_due(store, report, progress)
         if everything:
             report.removed += self._remove_strangers(store)
-        self._left = self._marks()
+        after = self._marks()
+        self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report
 
     def behind(self, reader: Reader) -> bool:
@@ -170,7 +173,7 @@ class Publisher:
     def _fingerprint(self) -> str:
         return self.presentation.fingerprint
 
-    def _marks(self) -> tuple[object, ...]:
+    def _marks(self) -> tuple[Mark, ...]:
         return self.tree.marks(_FOLDERS)
 
     def _is_as_left(self) -> bool:
@@ -389,3 +392,8 @@ def _settle_many(batch: Batch) -> None:
     """Let not too many files wait beside those they replace."""
     if len(batch) >= _FILES_PER_BATCH:
         batch.settle()
+
+
+def _are_the_same(before: Iterable[Mark], after: Iterable[Mark]) -> bool:
+    """Whether each folder that was there still is, and is no other: the tree was not replaced under our hands."""
+    return all(then is None or (now is not None and now[0] == then[0]) for then, now in zip(before, after, strict=True))

@@ -35,6 +35,8 @@ __all__ = ["Progress", "Request", "SourceReport", "SyncReport", "run"]
 log = logging.getLogger("feedsync.sync")
 
 _PUBLISH_EVERY_S = 1.0
+_PUBLISH_REST = 3.0
+"""Where publishing takes long, it rests for so many times that, so that fetching gets on."""
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 """A clock that says less has lost its battery."""
@@ -134,17 +136,20 @@ class _Run:
         self._report.busy = {name: frozenset(paths) for name, paths in walker.busy.items()}
 
     def _fetch(self, sources: Sequence[Source], ingest: Ingest) -> None:
-        """Fetch one source after the other; whatever came is published within a second."""
+        """Fetch one source after the other; whatever came is published within a second or so."""
         from feedsync.collect import Collector  # httpx costs a tenth of a second to import
 
-        published = time.monotonic()
+        due = time.monotonic() + _PUBLISH_EVERY_S
 
         def stored() -> None:
-            nonlocal published
-            if time.monotonic() - published > _PUBLISH_EVERY_S:
-                with self._lock():
-                    self._publish(quiet=True)
-                published = time.monotonic()
+            nonlocal due
+            started = time.monotonic()
+            if started < due:
+                return
+            with self._lock():
+                self._publish(quiet=True)
+            ended = time.monotonic()
+            due = ended + max(_PUBLISH_EVERY_S, _PUBLISH_REST * (ended - started))
 
         collector = Collector(ingest, self._lock, stored)
         for source in sources:
@@ -184,7 +189,7 @@ class _Run:
     def _recover(self) -> None:
         """A feed that is due before anything was ingested means that the last run was cut short."""
         with self._store.reading() as reader:
-            unfinished = self._publisher.behind(reader)
+            unfinished = self._request.full or self._publisher.behind(reader)
         if unfinished and (swept := self._publisher.tree.sweep()):
             log.info("swept", extra={"fields": {"temporary_files": swept}})
 

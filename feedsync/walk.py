@@ -186,19 +186,17 @@ class Walker:
             writer.put_files(walk.source_id, rows)
             writer.refuse(walk.source_id, refusals, self._ingest.now)
             writer.forget_files(walk.source_id, walk.take_unread())
+            writer.release(walk.source_id, walk.take_accepted())
         for change in changes:
             for outcome in change.outcomes.values():
                 walk.report.count(outcome)
 
     def _close(self, walk: _Walk) -> None:
         """What only shows at the end of a source: files that are gone, refusals that no longer hold."""
-        refusals = walk.take_refusals()
-        healed = sorted(walk.accepted if walk.partial else walk.stale)
-        if refusals or healed:
+        if refusals := walk.take_refusals():
             with self._ingest.writing() as writer:
                 writer.refuse(walk.source_id, refusals, self._ingest.now)
                 writer.forget_files(walk.source_id, walk.take_unread())
-                writer.release(walk.source_id, healed)
         if walk.deserted:
             with self._ingest.reading() as reader:
                 if reader.has_documents(walk.source_id):
@@ -207,8 +205,11 @@ class Walker:
                         "they stay published",
                         remedy="mount the folder again, or put a file in it",
                     )
-        if walk.gone:
+        healed = [] if walk.partial else sorted(walk.stale)
+        if healed or walk.gone:
+            # Together: a file that is known and not refused is taken for read, should it come back as it was.
             with self._ingest.writing() as writer:
+                writer.release(walk.source_id, healed)
                 writer.forget_files(walk.source_id, [row.path for row in walk.gone])
                 for row in walk.gone:
                     if moved := walk.fresh.get(row.digest):
@@ -225,7 +226,6 @@ class _Walk:
     patience: Patience
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
-    accepted: set[str] = field(default_factory=set)
     gone: list[FileRow] = field(default_factory=list)
     fresh: dict[bytes, str] = field(default_factory=dict)
     """The articles of contents read in this pass: a file gone whose content is here has only moved."""
@@ -233,6 +233,7 @@ class _Walk:
     partial: bool = False
     _unread: list[bytes] = field(default_factory=list)
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
+    _accepted: list[str] = field(default_factory=list)
 
     @property
     def deserted(self) -> bool:
@@ -265,7 +266,8 @@ class _Walk:
         if self.known_before and loaded.parsed:
             self.fresh[loaded.digest] = loaded.parsed.article.key
         if location in self.quarantined:
-            self.accepted.add(location)
+            self.stale.discard(location)
+            self._accepted.append(location)
 
     def count_unchanged(self, location: str) -> None:
         if location in self.quarantined:
@@ -280,6 +282,10 @@ class _Walk:
 
     def take_refusals(self) -> list[tuple[str, str, str, str]]:
         taken, self._refusals = self._refusals, []
+        return taken
+
+    def take_accepted(self) -> list[str]:
+        taken, self._accepted = self._accepted, []
         return taken
 
 

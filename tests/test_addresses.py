@@ -1,5 +1,6 @@
 """The day an address must change."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,10 @@ from click.testing import CliRunner
 
 from feedsync import config
 from feedsync.cli import command
+from feedsync.daemon import _web
 from feedsync.errors import ConfigError
+from feedsync.web.application import Application
+from feedsync.web.message import Request
 
 SITE_TABLE = '[site]\ntitle = "站"\nbase_url = "https://news.example.org/f/"\nauthority = "example.org,2026"\n'
 
@@ -54,3 +58,26 @@ def test_a_redirect_that_cannot_be_served_is_refused(tmp_path: Path, redirects: 
     with pytest.raises(ConfigError) as raised:
         config.load(configured(tmp_path, redirects))
     assert any(fault in problem for problem in raised.value.problems), raised.value.problems
+
+
+def test_an_address_in_chinese_is_published_in_ascii(tmp_path: Path) -> None:
+    file = configured(tmp_path, '"/old.atom" = "/all.atom"')
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("https://news.example.org/f/", "https://新闻.example.org:8443/财经"),
+        encoding="utf-8",
+    )
+    loaded = config.load(file)
+    assert loaded.presentation.site.base_url == "https://xn--efvy88h.example.org:8443/%E8%B4%A2%E7%BB%8F"
+    (tmp_path / "all.atom").touch()
+    options = dataclasses.replace(_web(loaded), root=str(tmp_path))
+    moved = Application(options).respond(Request("GET", b"/old.atom", b"", {}))
+    assert b"Location: https://xn--efvy88h.example.org:8443/%E8%B4%A2%E7%BB%8F/all.atom\r\n" in moved.head
+
+
+@pytest.mark.parametrize("url", ["https://a:99999/", "https://a{b}/", "https://[::1/", "https://@/", "https:///x"])
+def test_a_base_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    file = configured(tmp_path, "")
+    file.write_text(file.read_text(encoding="utf-8").replace("https://news.example.org/f/", url), encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        config.load(file)
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == ["site.base_url"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from feedsync import doctor
 from feedsync.errors import ClockError, OutputError, StoreError
 from feedsync.publish import Publisher
 from feedsync.store import Store, backup, exclusive
@@ -73,7 +74,15 @@ def test_a_healthy_site_is_called_healthy(shell: Shell) -> None:
     shell("resync")
     assert levels(shell, 0) == {}
     said = shell("doctor").stdout
-    for word in ("SQLite", "1 articles", "is what the store holds", "bytes free", "articles: in", "no daemon runs"):
+    for word in (
+        "SQLite",
+        "1 articles",
+        "is what the store holds",
+        "bytes free",
+        "articles: in",
+        "no daemon runs",
+        *doctor._LIBRARIES,
+    ):
         assert word in said
 
 

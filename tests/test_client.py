@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import re
 import socket
 import ssl
 import subprocess
@@ -12,8 +13,11 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -153,6 +157,34 @@ def test_a_fault_harms_no_other_url(upstream: Upstream) -> None:
     ))  # fmt: skip
     assert answers[good[0]].content == b"good"
     assert sum(answer.fault is not None or answer.deferred is not None for answer in answers.values()) == len(urls)
+
+
+def test_a_kept_connection_that_the_server_had_closed_is_no_fault(upstream: Upstream) -> None:
+    served: set[int] = set()
+
+    def once(handler: Any) -> None:
+        if handler.client_address[1] in served:
+            handler.close_connection = True  # as if its patience had ended just when we asked
+            return
+        served.add(handler.client_address[1])
+        as_html("x").send(handler)
+
+    upstream.routes["*"] = once
+    answers, client = fetch(*(f"{upstream.url}/{number}" for number in range(4)), policy=POLICY)
+    assert [answer.content for answer in answers.values()] == [b"x"] * 4
+    assert client.spent.requests == len(upstream.asked)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="acknowledges when it likes")
+def test_a_server_that_writes_head_and_body_apart_waits_for_no_acknowledgment(upstream: Upstream) -> None:
+    upstream.routes["*"] = as_html("x")  # its second write waits until the first is acknowledged
+    policy = replace(POLICY, per_host_concurrency=1)
+    times: list[float] = []
+    with Client("source", policy, {}, lambda: NOW) as client:
+        for answer in client.answers([Ask(str(number), f"{upstream.url}/{number}") for number in range(20)]):
+            assert answer is None or answer.content == b"x"
+            times.append(time.monotonic())
+    assert min(later - earlier for earlier, later in itertools.pairwise(times[10:])) < 0.03
 
 
 def test_a_bomb_does_not_fill_the_memory(upstream: Upstream) -> None:
@@ -295,6 +327,28 @@ def test_passwords_are_used_and_never_shown(upstream: Upstream) -> None:
     assert shown("http://user:geheim@bad:port/") == "…@bad:port/"
 
 
+@pytest.mark.parametrize("name", ["token", "access_token", "key", "apikey", "X-Api-Key", "app_secret", "sign", "auth"])
+def test_tokens_are_used_and_never_shown(upstream: Upstream, name: str) -> None:
+    path = f"/page?id=7&{name}=geh.eim%2F1&n=2"
+    upstream.routes[path] = as_html("x")
+    answers, _ = fetch(upstream.url + path)
+    (answer,) = answers.values()
+    assert answer.content == b"x"
+    assert re.fullmatch(re.escape(f"{upstream.url}/page?id=7&{name}=") + "hidden-[0-9a-f]{6}&n=2", answer.url)
+    other = shown(upstream.url + path.replace("geh", "Geh"))
+    assert other != answer.url
+    assert shown(other) != upstream.url + path
+    assert "geh" not in shown(f"http://bad:port/?{name}=geheim")
+
+
+@pytest.mark.parametrize(
+    "query", ["id=NW202503142600000001", "key=1234567", "keyword=股票", "author=a", "a&b=#key=x", ""]
+)
+def test_what_is_no_secret_is_shown(query: str) -> None:
+    url = str(checked(f"http://example.org/a?{query}"))
+    assert shown(url) == url
+
+
 def test_set_headers_stay_with_their_host(upstream: Upstream) -> None:
     with Upstream() as other:
         upstream.routes["/page"] = Reply(b"", 302, {"Location": other.url + "/there"})
@@ -349,6 +403,68 @@ def test_no_more_at_once_than_agreed(upstream: Upstream) -> None:
     answers, _ = fetch(*urls, policy=FetchPolicy(allow_private=True, robots=False, per_host_concurrency=3))
     assert [answer.content for answer in answers.values()] == [b"x"] * 9
     assert most == 3
+
+
+def test_sources_share_the_places_of_a_host(upstream: Upstream) -> None:
+    now, most = 0, 0
+    lock, all_here = threading.Lock(), threading.Barrier(2)
+
+    def count(handler: object) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        all_here.wait(5)  # two speak at once, or this breaks
+        time.sleep(0.03)  # for a third to come, if one does
+        with lock:
+            now -= 1
+        as_html("x").send(handler)  # type: ignore[arg-type]
+
+    upstream.routes["*"] = count
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=2)
+
+    def source(name: str) -> list[bytes]:
+        answers, _ = fetch(*(f"{upstream.url}/{name}/{number}" for number in range(6)), policy=policy)
+        return [answer.content for answer in answers.values()]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(source, "abc")) == [[b"x"] * 6] * 3
+    assert most == 2
+
+
+def test_one_that_gives_up_its_wait_takes_no_place(upstream: Upstream) -> None:
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=1)
+    arrived = threading.Event()
+
+    def hang(handler: Any) -> None:
+        arrived.set()
+        upstream.hang()(handler)
+
+    upstream.routes["/slow"] = hang
+    upstream.routes["/quick"] = as_html("x")
+    with Client("holds", policy, {}, lambda: NOW) as holds:
+        assert next(holds.answers([Ask("slow", upstream.url + "/slow")], 0.01)) is None
+        assert arrived.wait(5)
+        for _ in range(2):
+            with Client("waits", policy, {}, lambda: NOW) as waits:
+                assert next(waits.answers([Ask("quick", upstream.url + "/quick")], 0.05)) is None
+        assert "/quick" not in upstream.paths()
+    answers, _ = fetch(upstream.url + "/quick", policy=policy)
+    assert [answer.content for answer in answers.values()] == [b"x"]
+
+
+def test_sources_share_the_pace_of_a_host(upstream: Upstream) -> None:
+    times: list[float] = []
+
+    def note(handler: object) -> None:
+        times.append(time.monotonic())
+        as_html("x").send(handler)  # type: ignore[arg-type]
+
+    upstream.routes["*"] = note
+    policy = FetchPolicy(allow_private=True, robots=False, per_host_concurrency=4, min_delay_ms=300)
+    for number in range(2):  # one after the other, each by a client of its own
+        fetch(f"{upstream.url}/{number}", policy=policy)
+    assert times[1] - times[0] >= 0.15
 
 
 def test_requests_keep_their_distance(upstream: Upstream) -> None:

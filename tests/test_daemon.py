@@ -196,6 +196,29 @@ def test_it_reloads_good_configurations_and_keeps_running_on_bad_ones(daemon: Da
     daemon.until(lambda: daemon.has("新站名"))
 
 
+def test_places_that_change_in_a_reload_wait_for_a_restart(daemon: Daemon) -> None:
+    daemon.shell.put("a.md", post(CODE))
+    daemon.until(lambda: daemon.has(CODE))
+    good = (daemon.shell.folder / "config/feedsync.toml").read_text(encoding="utf-8")
+    moved = good.replace("测试站", "新站名").replace(f"port = {daemon.port}", "port = 1")
+    daemon.shell.configure(moved + '[store]\nurl = "sqlite:///var/else.db"\n[output]\npath = "var/elsewhere"\n')
+    daemon.told.clear()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hear("READY=1")
+    daemon.until(lambda: daemon.has("新站名"))
+    assert daemon.http.get("/search.atom", params={"q": "正文"}).status_code == 200
+    told = daemon.log.read_text()
+    assert [
+        told.count(f'needs a restart table="{table}"') for table in ("server.host, server.port", "store", "output")
+    ] == [1, 1, 1]
+    daemon.shell.configure(good)
+    daemon.told.clear()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hear("READY=1")
+    daemon.until(lambda: daemon.has("测试站"))
+    assert daemon.log.read_text().count("needs a restart") == 3, "going back needs none"
+
+
 def test_a_folder_that_goes_and_comes_is_seen(daemon: Daemon) -> None:
     daemon.shell.put("a.md", post(CODE))
     daemon.until(lambda: daemon.has(CODE))
@@ -257,3 +280,32 @@ def test_a_taken_port_is_a_clear_error(daemon: Daemon, tmp_path: Path) -> None:
     other = Shell(tmp_path / "second")
     other.configure(CONFIG + f"[server]\nport = {daemon.port}\n")
     assert f"cannot listen on 127.0.0.1 port {daemon.port}" in other("run", code=3).stderr
+
+
+def test_what_a_killed_process_was_writing_is_swept_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    shell = Shell(tmp_path / "site")
+    shell.configure(CONFIG)
+    shell.put("a.md", post(CODE))
+    shell("resync")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left, written = (tmp_path / f"site/var/public/.all.atom.{pid}.tmp" for pid in (gone.pid, os.getpid()))
+    for path in (left, written):
+        path.touch()
+    with contextlib.closing(Daemon(shell, tmp_path)) as daemon:
+        daemon.hear("READY=1")
+        assert (left.exists(), written.exists()) == (False, True)
+
+
+def test_a_full_pass_sweeps(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.configure(CONFIG)
+    shell.put("a.md", post(CODE))
+    shell("resync")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left = tmp_path / f"var/public/category/.emnews.atom.{gone.pid}.tmp"
+    left.touch()
+    shell("resync", "--full")
+    assert not left.exists()

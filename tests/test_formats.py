@@ -2,7 +2,7 @@
 
 import json
 import locale
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -27,7 +27,7 @@ from feedsync.feeds import (
     jsonfeed,
 )
 from feedsync.feeds.xml import escape
-from feedsync.model import Entry, Site
+from feedsync.model import Attribution, Entry, Site
 from tests.conftest import SITE, Desk, post
 from tests.test_feeds import entry_of
 
@@ -109,6 +109,20 @@ def in_json(document: bytes) -> list[Said]:
         )
         for e in json.loads(document)["items"]
     ]
+
+
+def test_rss_names_the_feed_an_entry_came_from() -> None:
+    entry = entry_of(post())
+
+    def sources(attribution: Attribution | None) -> list[tuple[str | None, str | None]]:
+        article = replace(entry.known.article, attribution=attribution)
+        document = documents([replace(entry, known=replace(entry.known, article=article))])["rss"]
+        return [(e.get("url"), e.text) for e in etree.fromstring(document).iter("source")]
+
+    assert sources(Attribution("urn:a", "甲\x0b & 乙", url="http://a.example/f?a=1&b=2")) == [
+        ("http://a.example/f?a=1&b=2", "甲 & 乙")
+    ]
+    assert sources(Attribution("urn:a", "甲")) == sources(None) == []
 
 
 def test_rss_says_all_the_contract_asks_for() -> None:

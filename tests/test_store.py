@@ -107,6 +107,29 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
         Store.open(url(path))
 
 
+def test_a_database_that_another_process_makes_meanwhile_is_no_foreign_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")  # all that the other has done so far
+    connect = sqlite3.connect
+
+    def watched(*arguments: object, **options: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)  # type: ignore[call-overload]
+        connection.set_trace_callback(the_other_goes_on)
+        return connection
+
+    def the_other_goes_on(statement: str) -> None:
+        if statement == "PRAGMA user_version":
+            monkeypatch.undo()
+            Store.open(url(path)).close()
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    assert database.inspect(path) in (0, database.SCHEMA)
+    assert database.inspect(path) == database.SCHEMA
+
+
 @pytest.mark.parametrize("bad", ["nonsense", "sqlite://", "sqlite:///:memory:", "mysql://h/db"])
 def test_urls_that_are_no_sqlite_file(bad: str) -> None:
     with pytest.raises(ConfigError):

@@ -17,7 +17,7 @@ from lxml import etree
 from feedsync import load, publish, walk
 from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
-from feedsync.outputs import Tree
+from feedsync.outputs import Batch, Tree
 from feedsync.publish import Publisher
 from tests.conftest import REAL, SITE, Desk, needs_real, post
 
@@ -486,6 +486,68 @@ def test_a_folder_of_nothing_but_rubbish_is_deserted(desk: Desk) -> None:
     report = desk.run().sources["articles"]
     assert "had articles and now has none" in str(report.error)
     assert report.quarantined == 1
+
+
+class Fleeting(Tree):
+    """A tree that somebody moves away just when a pass is about to write into it."""
+
+    flees = False
+
+    def batch(self) -> Batch:
+        if self.flees:
+            self.root.rename(self.root.with_name("elsewhere"))
+        self.flees = False
+        return super().batch()
+
+
+def test_a_tree_that_goes_during_a_pass_is_drawn_again_by_the_next(desk: Desk) -> None:
+    tree = Fleeting(desk.tree.root)
+    publisher = Publisher(tree, desk.presentation)
+    desk.put("a.md", post())
+    desk.run(publisher=publisher)
+    before = desk.published()
+    desk.run(publisher=publisher)
+    tree.flees = True
+    desk.run(publisher=publisher)
+    desk.run(publisher=publisher)
+    assert desk.published() == before
+
+
+def test_a_folder_that_went_and_came_back_is_refused_as_before(desk: Desk) -> None:
+    desk.put("a.md", post())
+    desk.put("empty.md", b"")
+    away = desk.folder / "away"
+    for empty in (False, True):
+        assert desk.run().sources["articles"].quarantined == 1
+        desk.inbox.rename(away)
+        if empty:
+            desk.inbox.mkdir()
+        assert desk.run().sources["articles"].error
+        shutil.rmtree(desk.inbox, ignore_errors=True)
+        away.rename(desk.inbox)
+    report = desk.run().sources["articles"]
+    assert (report.unchanged, report.quarantined) == (1, 1)
+    with desk.store.reading() as reader:
+        assert [refused.code for refused in reader.quarantined()] == ["empty"]
+
+
+def test_what_healed_before_a_pass_was_cut_short_has_healed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_BATCH", 1)
+    monkeypatch.setattr(walk, "_STORE_BATCH", 1)
+    desk.put("a.md", b"")
+    desk.put("b.md", post("202503142600000002"))
+    assert desk.run().sources["articles"].quarantined == 1
+    desk.put("a.md", post())
+    desk.put("c.md", post("202503142600000003"))
+
+    def stored() -> bool:
+        with desk.store.reading() as reader:
+            return reader.totals()["articles"] == 2
+
+    with pytest.raises(Interrupted):
+        desk.run(stopping=stored)
+    report = desk.run().sources["articles"]
+    assert (report.new, report.unchanged, report.quarantined) == (1, 2, 0)
 
 
 def test_copies_in_one_run_are_merged_not_revised(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

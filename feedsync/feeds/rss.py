@@ -14,6 +14,7 @@ from feedsync import __version__
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
 from feedsync.feeds.xml import HEAD, check_well_formed, escape
+from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,10 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
     """The XML of one entry. Symbols have the taxonomy of the Atom entry; other categories are for people alone."""
     known, article = entry.known, entry.known.article
+    origin = article.attribution
+    source = ""
+    if origin and origin.url:  # RSS wants it
+        source = f'<source url="{escape(origin.url)}">{escape(strip_illegal(origin.title))}</source>'
     categories = "".join(f"<category>{escape(word)}</category>" for word in words_of(article, labels))
     categories += "".join(
         f'<category domain="{escape(symbol.scheme)}">{escape(symbol.label)}</category>'
@@ -44,7 +49,7 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
         f'<guid isPermaLink="false">{escape(names.article_id(site, article.key))}</guid>'
         f"<pubDate>{_rfc822(known.published)}</pubDate>"
         f"<atom:updated>{rfc3339(known.updated)}</atom:updated>"
-        f"<dc:creator>{escape(outlet_of(article, site))}</dc:creator>{categories}"
+        f"<dc:creator>{escape(outlet_of(article, site))}</dc:creator>{source}{categories}"
         # An empty description: validators want one before the content; with words in it, some show those alone.
         f"<description/><content:encoded>{escape(content_of(entry))}</content:encoded></item>"
     ).encode()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-_SYNC_ALL_FROM = 32
+_SYNC_ALL_FROM = 4
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
 _PUBLIC, _PUBLIC_FOLDER = 0o644, 0o755
@@ -35,6 +35,9 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _NEXT_SECOND_NS = 1_000_000_000
 _OUTDATED_BY_S = 2
 """A file may be dated up to a second into the future; see `_outdate`."""
+
+Mark = tuple[int, int] | None
+"""Inode and mtime of a folder; None when there is none."""
 
 
 class Tree:
@@ -93,9 +96,9 @@ class Tree:
             for suffix in SUFFIXES
         )
 
-    def marks(self, folders: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
+    def marks(self, folders: Iterable[str]) -> tuple[Mark, ...]:
         """What differs for each of these folders once something came into it or went, and of one that was replaced."""
-        found: list[tuple[int, int] | None] = []
+        found: list[Mark] = []
         for folder in folders:
             try:
                 status = (self.root / folder).stat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,16 @@ def open_cdata(source: str) -> str:
 
 def drop_illegal_references(source: str) -> str:
     """Without character references to what no XML document may hold: lxml reads them, and refuses to move them."""
-    return _REFERENCE.sub(_legal, source) if "&#" in source else source
+    if "&#" not in source:
+        return source
+    # Where one goes, what stood around it may be another (`&#&#xF;5`): that gives way to a mark that parts them.
+    return _REFERENCE.sub(partial(_legal, "\ufffd"), _REFERENCE.sub(partial(_legal, ""), source))
 
 
-def _legal(reference: re.Match[str]) -> str:
+def _legal(instead: str, reference: re.Match[str]) -> str:
     hexadecimal, decimal = reference.groups()
     code = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    return reference.group() if code <= 0x10FFFF and strip_illegal(chr(code)) else ""
+    return reference.group() if code <= 0x10FFFF and strip_illegal(chr(code)) else instead
 
 
 def cut_charts(source: str) -> tuple[str, list[Symbol]]:

@@ -37,6 +37,7 @@ _CLEANER = nh3.Cleaner(
         "title",
     },
     attributes={
+        "*": set(),  # or the library would add its own
         "a": {"href"},
         "img": {"src", "alt", "width", "height"},
         "td": {"colspan", "rowspan"},

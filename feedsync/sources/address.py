@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from feedsync.sources.fault import FetchFault
+from feedsync.text import digest
 
 MOST_CHARACTERS = 4096
+
+_PARAMETER = re.compile(r"(?:(?<=[&;])|^)([^=&;#]+)=([^&;#]+)")
+_SECRET = re.compile(
+    r"(?:token|secret|passw(?:or)?d|pwd|(?:api|app|access|auth|secret)[-_]?key|signature|credentials?|(?:^|[-_])auth)$"
+    r"|^(?:key|pass|sign?)$",
+    re.IGNORECASE,
+)
+"""Names of parameters whose values open doors."""
 
 
 def checked(url: str) -> httpx.URL:
@@ -31,13 +42,26 @@ def origin_of(url: httpx.URL) -> str:
 
 
 def shown(url: str | httpx.URL) -> str:
-    """A URL as it may appear in logs, errors, feeds and the store: without a user name or password.
+    """A URL as it may appear in logs, errors, feeds and the store: without a user name, a password or a token.
 
-    What cannot be read as a URL is shown up to its first `@`, for there may be a password before that.
+    In the place of a token stands a short digest of it, so that two such URLs are still two. What cannot be read as
+    a URL is shown from its last `@` on, for there may be a password before that.
     """
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError):
         text = str(url)
-        return text if "@" not in text else "…" + text[text.rindex("@") :]
-    return str(parsed.copy_with(username=None, password=None) if parsed.userinfo else parsed)
+        return _without_secrets(text if "@" not in text else "…" + text[text.rindex("@") :])
+    return _without_secrets(str(parsed.copy_with(username=None, password=None) if parsed.userinfo else parsed))
+
+
+def _without_secrets(url: str) -> str:
+    start, mark, query = url.partition("?")
+    return start + mark + _PARAMETER.sub(_hidden, query) if mark else url
+
+
+def _hidden(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if not _SECRET.search(name) or value.isdecimal():  # a number is an article's, whatever it is called
+        return match.group()
+    return f"{name}=hidden-{digest(value).hex()[:6]}"

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import ssl
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -29,10 +30,13 @@ from feedsync.sources.freshness import MOST, back_off, freshness, retry_after
 from feedsync.sources.guard import GuardedBackend
 from feedsync.sources.inflate import ACCEPTED, Inflater
 from feedsync.sources.robots import Robots
+from feedsync.sources.transport import StaleError, Transport
+from feedsync.sources.turns import turns_of
 from feedsync.text import digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from feedsync.sources.policy import FetchPolicy
 
@@ -43,6 +47,8 @@ _STRIKES = 8
 """So many URLs of a host failing in a row, whatever for, mean that the host is not well."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _POLL_S = 0.1
+_SWITCH_S = 0.0005
+"""Each receiving and sending gives the interpreter away; to get it back from a thread that draws feeds took 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +103,9 @@ class Spent:
 
 @dataclass(slots=True)
 class _Gate:
-    """Who may speak to a host now."""
+    """What befell a host in this run."""
 
-    places: asyncio.Semaphore
     robots_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    next_start: float = 0.0
     strikes: int = 0
     slow_downs: int = 0
 
@@ -119,7 +123,7 @@ class Client:
         self._source = source
         self._policy = policy
         self._answers: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
-        self._gates: dict[str, _Gate] = {}
+        self._gates: dict[str, _Gate] = defaultdict(_Gate)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
@@ -157,6 +161,7 @@ class Client:
         self._thread = None
 
     def _run(self, asks: Sequence[Ask]) -> None:
+        sys.setswitchinterval(_SWITCH_S)
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._all(asks))
@@ -169,10 +174,11 @@ class Client:
 
     async def _all(self, asks: Sequence[Ask]) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        by_host: dict[str, deque[Ask]] = defaultdict(deque)
+        by_host: dict[str, deque[tuple[Ask, httpx.URL]]] = defaultdict(deque)
         for ask in asks:
             try:
-                by_host[origin_of(checked(ask.url))].append(ask)
+                url = checked(ask.url)
+                by_host[origin_of(url)].append((ask, url))
             except FetchFault as fault:
                 self._answers.put(Answer(ask, fault=fault))
         self._gates.clear()
@@ -182,24 +188,23 @@ class Client:
                 group.create_task(self._host(waiting, at_once))
         del self.__dict__["_client"]
 
-    async def _host(self, waiting: deque[Ask], at_once: asyncio.Semaphore) -> None:
+    async def _host(self, waiting: deque[tuple[Ask, httpx.URL]], at_once: asyncio.Semaphore) -> None:
         async with at_once, asyncio.TaskGroup() as group:
             for _ in range(min(self._policy.per_host_concurrency, len(waiting))):
                 group.create_task(self._work(waiting))
 
-    async def _work(self, waiting: deque[Ask]) -> None:
+    async def _work(self, waiting: deque[tuple[Ask, httpx.URL]]) -> None:
         while waiting:
-            ask = waiting.popleft()
+            ask, url = waiting.popleft()
             try:
-                answer = await self._answer(ask)
+                answer = await self._answer(ask, url)
             except Exception as error:
                 log.exception("client failed", extra={"fields": {"source": self._source, "url": shown(ask.url)}})
                 answer = Answer(ask, fault=FetchFault("http", f"the client failed: {error}", remedy="report this bug"))
             self._answers.put(answer)
 
-    async def _answer(self, ask: Ask) -> Answer:
+    async def _answer(self, ask: Ask, url: httpx.URL) -> Answer:
         """One ask from start to end, redirects and robots included."""
-        url = checked(ask.url)
         origin = origin_of(url)
         host = self.hosts[origin]
         if host.due and host.due > self._now() and not ask.forced:
@@ -209,7 +214,7 @@ class Client:
         except FetchFault as fault:
             self._failed(origin, fault)
             return Answer(ask, fault=fault)
-        gate = self._gate(origin)
+        gate = self._gates[origin]
         gate.strikes = gate.slow_downs = 0
         if host.failures:
             host.failures, host.due, host.changed = 0, None, True
@@ -239,12 +244,25 @@ class Client:
     async def _exchange(
         self, ask: Ask, url: httpx.URL, conditions: dict[str, str], left_s: float, *, own: bool
     ) -> Answer | str:
-        """One request and its answer, or where it redirects to."""
+        """One request and its answer, or where it redirects to; once more when a kept connection had been closed."""
+        started = time.monotonic()
+        try:
+            return await self._request(ask, url, conditions, left_s, own=own)
+        except StaleError:
+            left_s -= time.monotonic() - started
+            return await self._request(ask, url, conditions, left_s, own=own, fresh=True)
+
+    async def _request(
+        self, ask: Ask, url: httpx.URL, conditions: dict[str, str], left_s: float, *, own: bool, fresh: bool = False
+    ) -> Answer | str:
         started = time.monotonic()
         fields: dict[str, object] = {"source": self._source, "url": shown(url)}
         received = self.spent.bytes
         try:
-            async with asyncio.timeout(max(left_s, 0)), self._sent(url, conditions, own=own) as response:
+            async with (
+                asyncio.timeout(max(left_s, 0)),
+                self._sent(url, conditions, own=own, fresh=fresh) as response,
+            ):
                 fields["status"] = response.status_code
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     return response.headers["location"]
@@ -255,19 +273,29 @@ class Client:
         except FetchFault as fault:
             fields["fault"] = fault.code
             raise
+        except StaleError:
+            fields["fault"] = "stale"
+            raise
         finally:
             fields |= {"bytes": self.spent.bytes - received, "ms": round((time.monotonic() - started) * 1000)}
             log.info("request", extra={"fields": fields})
 
     @contextlib.asynccontextmanager
-    async def _sent(self, url: httpx.URL, conditions: dict[str, str], *, own: bool) -> AsyncIterator[httpx.Response]:
+    async def _sent(
+        self, url: httpx.URL, conditions: dict[str, str], *, own: bool, fresh: bool
+    ) -> AsyncIterator[httpx.Response]:
         # What the operator set may be a token: it goes to the host it was set for, and nowhere else.
         configured = dict(self._policy.headers) if own else {}
         timeout = httpx.Timeout(self._policy.read_timeout_s, connect=self._policy.connect_timeout_s, pool=None)
+        headers = configured | conditions
         self.spent.requests += 1
         try:
-            async with self._client.stream("GET", url, headers=configured | conditions, timeout=timeout) as response:
+            async with self._client.stream(
+                "GET", url, headers=headers, timeout=timeout, extensions={"fresh": fresh}
+            ) as response:
                 yield response
+        except StaleError:
+            raise
         except httpcore.TimeoutException as error:
             raise FetchFault("timeout", f"nothing came for {self._policy.read_timeout_s:g} s") from error
         except (httpcore.ConnectError, httpcore.ProxyError) as error:
@@ -315,7 +343,7 @@ class Client:
     async def _obey_robots(self, url: httpx.URL) -> None:
         """Raises FetchFault (`robots`) when the host asks robots to stay away, or cannot say whether it does."""
         origin = origin_of(url)
-        gate, host = self._gate(origin), self.hosts[origin]
+        gate, host = self._gates[origin], self.hosts[origin]
         async with gate.robots_lock:
             if host.robots is None or host.robots_until is None or host.robots_until <= self._now():
                 host.robots, kept_for = await self._fetch_robots(url)
@@ -352,27 +380,16 @@ class Client:
             place = _redirected(place, answer)
         return "", MOST
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, url: httpx.URL) -> AsyncIterator[None]:
+    def _turn(self, url: httpx.URL) -> AbstractAsyncContextManager[None]:
         """A place among those who speak to this host, at the pace it is spoken to."""
         origin = origin_of(url)
-        gate, host = self._gate(origin), self.hosts[origin]
-        async with gate.places:
-            delay_s = max(self._policy.min_delay_ms / 1000, Robots(host.robots).delay_s if self._policy.robots else 0)
-            now = time.monotonic()
-            start = max(now, gate.next_start)
-            gate.next_start = start + delay_s
-            await asyncio.sleep(start - now)
-            yield
-
-    def _gate(self, origin: str) -> _Gate:
-        if origin not in self._gates:
-            self._gates[origin] = _Gate(asyncio.Semaphore(self._policy.per_host_concurrency))
-        return self._gates[origin]
+        asked_s = Robots(self.hosts[origin].robots).delay_s if self._policy.robots else 0
+        delay_s = max(self._policy.min_delay_ms / 1000, asked_s)
+        return turns_of(origin).turn(self._policy.per_host_concurrency, delay_s)
 
     def _failed(self, origin: str, fault: FetchFault) -> None:
         """Leave a host alone that cannot be reached, that asks for it repeatedly, or where everything fails."""
-        gate, host = self._gate(origin), self.hosts[origin]
+        gate, host = self._gates[origin], self.hosts[origin]
         if 400 <= fault.status < 500 and fault.status != 429:
             gate.strikes = gate.slow_downs = 0  # it is alive and means this URL alone
             return
@@ -391,59 +408,20 @@ class Client:
         contact = self._policy.contact
         agent = f"feedsync/{__version__}" + (f" (+{contact})" if contact else "")
         return httpx.AsyncClient(
-            transport=_Transport(GuardedBackend(allow_private=self._policy.allow_private)),
+            transport=Transport(GuardedBackend(allow_private=self._policy.allow_private)),
             headers={"User-Agent": agent, "Accept-Encoding": ACCEPTED, "Accept": "*/*"},
             follow_redirects=False,
             trust_env=False,  # a proxy from the environment would connect for us, unguarded
         )
 
 
-class _Transport(httpx.AsyncBaseTransport):
-    """httpx over a connection pool that connects through the guard."""
-
-    def __init__(self, backend: GuardedBackend) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=None,
-            keepalive_expiry=15,
-            network_backend=backend,
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        response = await self._pool.handle_async_request(
-            httpcore.Request(
-                request.method,
-                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_Stream(response), extensions=response.extensions
-        )
-
-    async def aclose(self) -> None:
-        await self._pool.aclose()
-
-
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._response.aiter_stream()
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
-
-
 def _redirected(url: httpx.URL, location: str) -> httpx.URL:
     try:
         target = checked(str(url.join(location)))
     except (httpx.InvalidURL, ValueError) as error:
-        raise FetchFault("redirect", f"it redirects to something that is not a URL: {location[:80]!r}") from error
+        raise FetchFault(
+            "redirect", f"it redirects to something that is not a URL: {shown(location)[:80]!r}"
+        ) from error
     if url.scheme == "https" and target.scheme == "http":
         raise FetchFault("redirect", "it redirects from https to http, where anybody could answer")
     return target

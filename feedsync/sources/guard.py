@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpcore
 
 from feedsync.sources.fault import FetchFault
+from feedsync.sources.stream import PromptStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +101,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         last: Exception | None = None
         for address in allowed:
             try:
-                return await self._plain.connect_tcp(address, port, None, local_address, socket_options)
+                stream = await self._plain.connect_tcp(address, port, None, local_address, socket_options)
+                return PromptStream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last = error
         raise FetchFault("connect", f"{host} port {port} refuses the connection: {last}", host=True) from last

@@ -136,6 +136,7 @@ def inspect(path: Path) -> int:
         if not path.exists() or path.stat().st_size == 0:
             return 0
         with contextlib.closing(sqlite3.connect(reading_uri(path), uri=True, timeout=5)) as connection:
+            connection.execute("BEGIN")  # one moment: another process may be about to make or migrate it
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

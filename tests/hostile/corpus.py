@@ -18,7 +18,7 @@ FORBIDDEN = frozenset(
     "svg math template noscript noembed noframes xmp plaintext listing portal video audio source track param layer "
     "bgsound isindex dialog marquee map area title".split()
 )
-ATTRIBUTES = frozenset("href src alt title lang width height colspan rowspan start".split())
+ATTRIBUTES = frozenset("href src alt width height colspan rowspan start".split())
 
 
 def payloads() -> list[str]:
@@ -54,7 +54,7 @@ def dangers(markup: str) -> list[str]:
         if name in FORBIDDEN
         or (attribute and (attribute not in ATTRIBUTES or attribute.startswith("on")))
         or (attribute in ("href", "src") and urlsplit(value.strip()).scheme.lower() not in ("http", "https", "mailto"))
-        or (attribute == "src" and HOME in value)
+        or (attribute == "src" and (urlsplit(value.strip()).hostname or "").endswith(HOME))
     ]
 
 

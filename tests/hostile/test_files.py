@@ -215,11 +215,14 @@ def test_no_pattern_takes_more_than_linear_time() -> None:
     slow = []
     for name, act in patterns():
         for text in LONG:
-            started = time.process_time()
-            found = act(text)
-            if isinstance(found, Iterator):
-                list(found)
-            if (took := time.process_time() - started) > 0.25:
+            for _ in range(3):  # a collection of garbage may fall into one of them
+                started = time.process_time()
+                found = act(text)
+                if isinstance(found, Iterator):
+                    list(found)
+                if (took := time.process_time() - started) <= 0.25:
+                    break
+            else:
                 slow.append((name, text[:8], round(took, 2)))
     assert slow == []
 

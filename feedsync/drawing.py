@@ -44,7 +44,7 @@ from feedsync.feeds import (
     select,
 )
 from feedsync.feeds.diff import Version, edits
-from feedsync.model import ALL, CATEGORY, Known
+from feedsync.model import ALL, CATEGORY, CUSTOM, Known
 from feedsync.parse.clean import text_of
 from feedsync.store import LEARNT, Spot, Term, filed
 from feedsync.text import strip_illegal
@@ -64,6 +64,9 @@ _INDEX_NEWEST = 8
 _INDEX_LARGEST = 30
 EVERYTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
+
+EXTENSIONS = (*(format.extension for format in FORMATS), "html")
+"""Of the files of a feed."""
 
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
@@ -109,6 +112,12 @@ class Drawing:
             for number, format in enumerate(FORMATS)
         ]
 
+    def gone(self, term: Term) -> list[File]:
+        """What says of a custom feed that it is no more; of others it is not known whether they come again."""
+        if term.scheme != CUSTOM or term.standing:
+            return []
+        return [(names.gone_path(f"{stem_of(term)}.{extension}"), b"") for extension in EXTENSIONS]
+
     def first_page(self, reader: Reader, term: Term) -> list[File]:
         """The page of a term: its newest articles, and the way to the others where they have pages."""
         if term.scheme == ALL or not term.standing:
@@ -137,8 +146,11 @@ class Drawing:
 
     def front(self, reader: Reader) -> Iterator[File]:
         """The index, the lists of each scheme and of all. Only what changed since the last call is drawn anew."""
-        front, since = self._front, self._front.seq
-        renewed = [scheme for scheme in self._schemes if self._relist(reader, scheme, since)]
+        front = self._front
+        changed = reader.changed_terms(front.seq, *(scheme.name for scheme in self._schemes))
+        front.seq = max((term.changed_seq for term in changed), default=front.seq)
+        self._renew_sections(reader, [term for term in changed if SCHEMES[term.scheme].archived])
+        renewed = [s for s in self._schemes if self._relist(s, [term for term in changed if term.scheme == s.name])]
         yield names.INDEX, self._index(reader)
         for scheme in self._schemes:
             listed = front.listed[scheme.name]
@@ -156,16 +168,11 @@ class Drawing:
             front.opml = draw_opml(self._site, draw_outline(feed_of_all(self._site, ())), groups)
         yield names.OPML, front.opml
 
-    def _relist(self, reader: Reader, scheme: Scheme, since: int) -> bool:
+    def _relist(self, scheme: Scheme, changed: Iterable[Term]) -> bool:
         """Bring the list of a scheme's feeds up to date; whether one came, went or is called otherwise."""
-        front = self._front
-        listed = front.listed.setdefault(scheme.name, {})
-        changed = reader.changed_terms(scheme.name, since)
-        if scheme.archived:
-            self._renew_sections(reader, changed)
+        listed = self._front.listed.setdefault(scheme.name, {})
         renewed = False
         for term in changed:
-            front.seq = max(front.seq, term.changed_seq)
             known = listed.get(term.id)
             if not term.standing:
                 renewed |= listed.pop(term.id, None) is not None

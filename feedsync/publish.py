@@ -13,11 +13,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, Drawing, instead, stem_of
+from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, instead, stem_of
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
-from feedsync.model import ALL, KEY_PATTERN
-from feedsync.store import Spot
+from feedsync.model import ALL, CUSTOM, KEY_PATTERN
+from feedsync.store import Custom, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +35,6 @@ _RECHECK_S = 60.0
 
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
-_EXTENSIONS = (*_FORMATS, "html")
 _FEED_FOLDERS = tuple(scheme.folder for scheme in SCHEMES.values())
 _FOLDERS = ("", *_FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
@@ -94,6 +93,10 @@ class Publisher:
                 everything = everything or self._misses_files(reader) or drawn not in (None, self._fingerprint)
                 if not force:
                     self._refuse_loss(reader, everything=everything)
+            stale = self._stale(reader)
+        if stale:
+            with store.writing() as writer:
+                writer.adopt(self.presentation.custom, self.presentation.site.timezone)
         if everything or drawn is None:
             with store.writing() as writer:
                 writer.mark_all()
@@ -136,6 +139,7 @@ class Publisher:
         """Every path where the tree is not what the store would draw. Writes nothing."""
         expected: set[str] = set()
         with store.reading() as reader:
+            yield from (SCHEMES[CUSTOM].path(name, "atom") for name in self._stale(reader))
             for path, content in self._everything(reader):
                 expected.add(path)
                 if not self.tree.holds(path, content):
@@ -149,6 +153,7 @@ class Publisher:
         for term in terms:
             yield from self._drawing.feed(reader, term)
             yield from self._drawing.first_page(reader, term)
+            yield from self._drawing.gone(term)
         yield from self._drawing.front(reader)
         yield from self._drawing.fixed()
         if not self.presentation.pages:
@@ -162,6 +167,10 @@ class Publisher:
         while changed := reader.changed_entries(point, _PAGES_PER_BATCH):
             point = changed[-1][0]
             yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
+
+    def _stale(self, reader: Reader) -> list[str]:
+        """The custom feeds that are not what the configuration says."""
+        return Custom(reader.connection).stale(self.presentation.custom, self.presentation.site.timezone)
 
     def _aliases(self) -> Iterator[tuple[str, str]]:
         """The links by which pages stand under `large/`, where there are such pages."""
@@ -196,7 +205,7 @@ class Publisher:
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
         if not front <= self.tree.names() or not all((self.tree.root / path).is_file() for path in _FIXED):
             return True
-        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in _EXTENSIONS}
+        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in EXTENSIONS}
         if not expected <= self._in_folders():
             return True
         if not self.presentation.pages or _pages_seq(reader) < 0:
@@ -347,8 +356,13 @@ class Publisher:
             for path, content in self._drawing.first_page(reader, term):
                 batch.put(path, content)
             if term.scheme != ALL and not term.standing:
-                for extension in _EXTENSIONS:
+                for extension in EXTENSIONS:
                     report.removed += batch.remove(f"{stem_of(term)}.{extension}")
+            for path, content in self._drawing.gone(term):
+                batch.put(path, content)
+            if term.asked:
+                for extension in EXTENSIONS:
+                    batch.remove(names.gone_path(f"{stem_of(term)}.{extension}"))
             _settle_many(batch)
 
     def _remove_strangers(self, store: Store) -> int:
@@ -358,7 +372,8 @@ class Publisher:
             wanted |= {path for path, _ in self._drawing.front(reader)}
             for term in reader.terms(*self._schemes):
                 if term.standing:
-                    wanted |= {f"{stem_of(term)}.{extension}" for extension in _EXTENSIONS}
+                    wanted |= {f"{stem_of(term)}.{extension}" for extension in EXTENSIONS}
+                wanted |= {path for path, _ in self._drawing.gone(term)}
                 if self.presentation.pages and _archived(term):
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
@@ -366,7 +381,7 @@ class Publisher:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
                 wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
             strangers = sorted(self._present() - wanted)
-            return sum(batch.remove(path) for path in strangers if path.endswith((*_EXTENSIONS, names.GONE)))
+            return sum(batch.remove(path) for path in strangers if path.endswith((*EXTENSIONS, names.GONE)))
 
     def _present(self) -> set[str]:
         """The files in the folders of feeds, their archives, and articles."""

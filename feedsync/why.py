@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import SCHEMES, names, select
-from feedsync.model import ALL
+from feedsync.model import ALL, CUSTOM
 from feedsync.plan import winners
 from feedsync.store import filed
 
@@ -100,6 +100,8 @@ def judge(reader: Reader, window: Window, term: Term, key: str) -> Verdict:
     again = window.reannounce_revisions
     place = reader.place(term.id, key, by_revision=again)
     if place is None:
+        if term.scheme == CUSTOM:
+            return Verdict(False, "not-filed", "it is not what the feed asks for")
         others = ", ".join(value for scheme, value in filed(known) if scheme == term.scheme)
         what = f"under {SCHEMES[term.scheme].folder} it has: {others or 'nothing'}"
         return Verdict(False, "not-filed", f"no document files it there; {what}")

@@ -13,6 +13,7 @@ from feedsync.errors import UsageError
 
 if TYPE_CHECKING:
     from feedsync.config import Config
+    from feedsync.model import CustomFeed
     from feedsync.sources import Source
     from feedsync.store import Reader, SourceRow
 
@@ -220,11 +221,24 @@ def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
         click.echo(f"source {source.name}: {_described(source)}, {_when(source)}")
+    for custom in loaded.presentation.custom:
+        click.echo(f"feed {custom.name}: {custom.title}, {_conditions(custom)}")
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
     for old, new in loaded.redirects.items():
         click.echo(f"redirect {old}: {new}")
     return 0
+
+
+def _conditions(custom: CustomFeed) -> str:
+    """What a custom feed asks for."""
+    told = [f"query {custom.query}"] if custom.query else []
+    for name in ("any_of", "none_of", "outlets", "symbols"):
+        if values := getattr(custom, name):
+            told.append(f"{name} {', '.join(values)}")
+    if custom.min_characters:
+        told.append(f"at least {custom.min_characters} characters")
+    return "; ".join(told)
 
 
 def _when(source: Source) -> str:

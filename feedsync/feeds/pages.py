@@ -85,6 +85,11 @@ class TermLine:
     def title(self) -> str:
         return self.scheme.title(self.value, self.label)
 
+    @property
+    def name(self) -> str:
+        """What it is called below the heading of its scheme: a symbol still has its code, for names are not unique."""
+        return self.title if self.scheme.name == SYMBOL else self.label
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import msgspec
@@ -11,7 +11,7 @@ from feedsync import __version__
 from feedsync.feeds.schemes import SCHEMES, Scheme
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
-from feedsync.model import OUTLET, SYMBOL, TAG, Site
+from feedsync.model import OUTLET, SYMBOL, TAG, CustomFeed, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Presentation:
     tags: bool = True
     symbols: bool = True
     """Whether there are feeds of outlets, of tags, of symbols."""
+    custom: tuple[CustomFeed, ...] = ()
+    """Feeds of the configuration; the store knows what changed of them."""
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
@@ -41,8 +43,11 @@ class Presentation:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()
+        """Changes when anything but the articles and the custom feeds changes what is published."""
+        return (
+            f"{__version__} {' '.join(SHEETS)} "
+            + msgspec.json.encode(replace(self, custom=()), order="sorted").decode()
+        )
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()

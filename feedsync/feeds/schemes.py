@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import names
-from feedsync.model import CATEGORY, OUTLET, SYMBOL, TAG
+from feedsync.model import CATEGORY, CUSTOM, OUTLET, SYMBOL, TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,7 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         Scheme(CATEGORY, "category", "栏目", archived=True, learnt=True),
+        Scheme(CUSTOM, "feed", "专题"),
         Scheme(OUTLET, "outlet", "媒体", lambda _, label: f"{label}（媒体）"),
         Scheme(SYMBOL, "symbol", "股票和板块", _title_of_symbol, learnt=True),
         Scheme(TAG, "tag", "标签", lambda _, label: f"{label}（标签）"),

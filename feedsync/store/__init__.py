@@ -12,6 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
+from feedsync.store.custom import Custom
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.filing import LEARNT, filed
 from feedsync.store.lock import exclusive
@@ -30,6 +31,7 @@ __all__ = [
     "LEARNT",
     "WORTHWHILE",
     "Beside",
+    "Custom",
     "FetchRow",
     "FetchSummary",
     "Fetches",

@@ -269,6 +269,14 @@ term_labels = Table(
     comment="how many articles suggest each label; the most suggested is shown",
 )
 
+custom_feeds = Table(
+    "custom_feeds",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("definition", Text, nullable=False),
+    comment="the feeds of the configuration: what the memberships of each were decided by (JSON)",
+)
+
 search_numbers = Table(
     "search_numbers",
     metadata,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from feedsync.model import CATEGORY
+from feedsync.model import CATEGORY, CUSTOM
 from feedsync.store.codec import encode, id_of_key, to_us
+from feedsync.store.custom import Custom
 from feedsync.store.filing import LEARNT, Filed, filed
 from feedsync.store.read import FileRow, Reader
 from feedsync.store.schema import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.sql.dml import UpdateBase
 
-    from feedsync.model import Change, Known, Word
+    from feedsync.model import Change, CustomFeed, Known, Word
 
 _FEW = 500
 
@@ -168,6 +169,12 @@ class Writer(Reader):
         self._file(filings, now)
         self.set_state("seq", str(seq))
 
+    def adopt(self, feeds: Sequence[CustomFeed], timezone: str) -> None:
+        """Make these the custom feeds; those that are new, changed or removed are due."""
+        seq = int(self.state("seq") or 0) + 1
+        Custom(self.connection).adopt(feeds, timezone, seq)
+        self.set_state("seq", str(seq))
+
     def mark_published(self, published: dict[int, int]) -> None:
         """Record up to which change each term's feed is published."""
         self._many(_MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
@@ -185,6 +192,10 @@ class Writer(Reader):
         wanted: list[tuple[int, Change, Filed, Filed]] = [
             (seq, change, filed(change.before), filed(change.after)) for seq, change in filings
         ]
+        customs = Custom(self.connection).places([change for _, change in filings])
+        for (_, _, before, after), (stood, stands) in zip(wanted, customs, strict=True):
+            before |= {(CUSTOM, name): ("", "") for name in stood}
+            after |= {(CUSTOM, name): ("", "") for name in stands}
         ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
         now_us = to_us(now)
         buried: list[Values] = []
@@ -294,6 +305,7 @@ class Writer(Reader):
         if len(few) <= _FEW:  # labels change while a term is young
             known = self.heads(few).values()
             shared = list(self._term_ids({term for one in known for term in filed(one)}).values())
+            shared += Custom(self.connection).holding(few)
         else:
             beside = memberships.alias("beside")
             among = select(beside.c.term_id).where(beside.c.article_id.in_(members)).distinct()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from feedsync.feeds import names
+from feedsync.feeds import SCHEMES, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,7 +106,7 @@ class Archive:
 
     def path(self, page: Page | None) -> str:
         """Where a page is published; "" for none."""
-        return names.archive_path(self._term.value, *page) if page else ""
+        return names.archive_path(SCHEMES[self._term.scheme].stem(self._term.value), *page) if page else ""
 
     def _position(self, spot: Spot) -> tuple[int, int]:
         year = self._year(spot)

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 from zoneinfo import ZoneInfo
@@ -18,9 +19,11 @@ from msgspec import Meta
 from feedsync.errors import ConfigError
 from feedsync.feeds import Presentation, Window
 from feedsync.kinds import KINDS, FetchTable
-from feedsync.model import Site
+from feedsync.model import CustomFeed, Site
 from feedsync.parse.footer import web_url
+from feedsync.query import QueryError, selection_of
 from feedsync.sources import Source
+from feedsync.text import one_line, strip_illegal
 
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
@@ -70,6 +73,39 @@ class FeedsTable:
     redirects: dict[str, str] = field(default_factory=dict)
     reannounce_revisions: bool = False
     tombstone_days: Annotated[int, Meta(ge=0, le=36500)] = 30
+    custom: list[dict[str, Any]] = field(default_factory=list)
+    outlets: bool = True
+    tags: bool = True
+    symbols: bool = True
+
+
+_Words = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomTable:
+    """`[[feeds.custom]]`"""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
+    title: _Words
+    query: str = ""
+    any_of: list[_Words] = field(default_factory=list)
+    none_of: list[_Words] = field(default_factory=list)
+    outlets: list[_Words] = field(default_factory=list)
+    symbols: list[_Words] = field(default_factory=list)
+    min_characters: Annotated[int, Meta(ge=0)] = 0
+
+    def feed(self) -> CustomFeed:
+        return CustomFeed(
+            self.name,
+            self.title,
+            self.query,
+            tuple(self.any_of),
+            tuple(self.none_of),
+            tuple(self.outlets),
+            tuple(self.symbols),
+            self.min_characters,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +202,7 @@ class _Checker:
             self._check_site(site)
         if feeds:
             self._check_redirects(feeds.redirects)
+        custom = self._custom(feeds.custom, site.timezone if site else "UTC") if feeds else ()
         if feeds and feeds.max_entries < feeds.min_entries:
             self.problems.append("feeds.max_entries: it must not be less than feeds.min_entries")
         if self.problems or not (site and store and output and feeds and server):
@@ -185,6 +222,10 @@ class _Checker:
                 tombstone_days=feeds.tombstone_days,
                 explain=output.explain,
                 search=output.search,
+                outlets=feeds.outlets,
+                tags=feeds.tags,
+                symbols=feeds.symbols,
+                custom=custom,
             ),
             store_url=store.url,
             output=Path(output.path),
@@ -274,6 +315,32 @@ class _Checker:
             elif read := self._fields(table, CategoryTable, f"categories.{value}"):
                 labels[value] = read.label
         return labels
+
+    def _custom(self, tables: list[dict[str, Any]], timezone: str) -> tuple[CustomFeed, ...]:
+        try:
+            zone: tzinfo = ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError):
+            zone = UTC  # that is a fault of its own
+        feeds: dict[str, CustomFeed] = {}
+        for number, table in enumerate(tables):
+            place = f"feeds.custom[{number}]"
+            read = self._fields(table, CustomTable, place)
+            if read is None:
+                continue
+            if read.name in feeds:
+                self.problems.append(f"{place}.name: another feed is called {read.name!r} already")
+            elif read.name == "index":
+                self.problems.append(f"{place}.name: 'index' is the list of all custom feeds; choose another")
+            if strip_illegal(one_line(read.title)) != read.title:
+                self.problems.append(f"{place}.title: write it on one line")
+            feeds[read.name] = read.feed()
+            try:
+                selection_of(feeds[read.name], zone)
+            except QueryError as error:
+                self.problems.append(
+                    f"{place}.query: the feed {read.name!r} cannot be: {error.message}; {error.remedy}"
+                )
+        return tuple(feeds[name] for name in sorted(feeds))
 
     def _check_redirects(self, redirects: dict[str, str]) -> None:
         for old, new in redirects.items():

@@ -8,42 +8,49 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.archive import Archive
 from feedsync.feeds import (
     FORMATS,
+    SCHEMES,
     SHEETS,
-    CategoryLine,
     Deleted,
     Feed,
     Line,
+    Scheme,
     Section,
+    Shelf,
     Step,
     Stretch,
+    TermLine,
     draw_archive,
     draw_article,
-    draw_category,
     draw_entry,
     draw_error,
     draw_index,
+    draw_list,
+    draw_listed,
     draw_opml,
+    draw_outline,
     draw_section,
+    draw_term,
     feed_of_all,
-    feed_of_category,
+    feed_of_term,
     line_of,
     names,
     select,
 )
 from feedsync.feeds.diff import Version, edits
-from feedsync.model import Known
+from feedsync.model import ALL, CATEGORY, CUSTOM, Known
 from feedsync.parse.clean import text_of
-from feedsync.store import ALL, CATEGORY, Spot, Term
+from feedsync.store import LEARNT, Spot, Term, filed
+from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from feedsync.archive import Page
     from feedsync.feeds import Presentation
@@ -54,8 +61,12 @@ _CACHE_BYTES = 24_000_000
 _FIRST_PAGE = 50
 _INDEX_TITLES = 3
 _INDEX_NEWEST = 8
+_INDEX_LARGEST = 30
 EVERYTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
+
+EXTENSIONS = (*(format.extension for format in FORMATS), "html")
+"""Of the files of a feed."""
 
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
@@ -68,6 +79,7 @@ class Drawing:
         self._site = presentation.site
         self._window = presentation.window
         self._configured = presentation.labels
+        self._schemes = presentation.schemes
         self._pages = presentation.pages
         self._explain = presentation.explain
         self._search = presentation.search
@@ -82,8 +94,8 @@ class Drawing:
         self._front = _Front()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format; nothing for a category that has none."""
-        if term.scheme == CATEGORY and not term.standing:
+        """The feed of a term in every format; nothing for one that has none."""
+        if term.scheme != ALL and not term.standing:
             return []
         window = self._window
         places = select(
@@ -94,26 +106,33 @@ class Drawing:
         entries = self._entries(reader, places)
         feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
         feed = replace(feed, deleted=self._deleted(reader, term))
-        stem = names.ALL if term.scheme == ALL else names.category_stem(term.value)
+        stem = stem_of(term)
         return [
             (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
             for number, format in enumerate(FORMATS)
         ]
 
+    def gone(self, term: Term) -> list[File]:
+        """What says of a custom feed that it is no more; of others it is not known whether they come again."""
+        if term.scheme != CUSTOM or term.standing:
+            return []
+        return [(names.gone_path(f"{stem_of(term)}.{extension}"), b"") for extension in EXTENSIONS]
+
     def first_page(self, reader: Reader, term: Term) -> list[File]:
-        """The page of a category: its newest articles, and the way to the others."""
-        if term.scheme != CATEGORY or not term.standing:
+        """The page of a term: its newest articles, and the way to the others where they have pages."""
+        if term.scheme == ALL or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
         lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
+        archived = SCHEMES[term.scheme].archived
         archive = self.archive(reader, term)
         older = ""
-        if len(places) > _FIRST_PAGE:
+        if archived and len(places) > _FIRST_PAGE:
             rest = places[_FIRST_PAGE]
             older = archive.path(archive.page_of(Spot(rest.article_id, rest.published)))
-        years = [(year, archive.path((year, 1))) for year in archive.years()] if self._pages else []
-        page = draw_category(self._site, self._category(term, lines), older, years, pages=self._pages)
-        return [(names.category_path(term.value, "html"), page)]
+        years = [(year, archive.path((year, 1))) for year in archive.years()] if archived and self._pages else []
+        page = draw_term(self._site, self._line(term, lines), older, years, pages=self._pages)
+        return [(f"{stem_of(term)}.html", page)]
 
     def archive(self, reader: Reader, term: Term) -> Archive:
         return Archive(reader, term, self._zone)
@@ -123,33 +142,81 @@ class Drawing:
         year, number = page
         newer, older = archive.path(archive.newer(page)), archive.path(archive.older(page))
         stretch = Stretch(year, number, self._lines(reader, archive.ids(page)), newer, older)
-        return archive.path(page), draw_archive(self._site, self._category(term), stretch)
+        return archive.path(page), draw_archive(self._site, self._line(term), stretch)
 
     def front(self, reader: Reader) -> Iterator[File]:
-        """The index and the list of feeds. Of both, only what changed since the last call is drawn anew."""
+        """The index, the lists of each scheme and of all. Only what changed since the last call is drawn anew."""
         front = self._front
-        changed = reader.changed_terms(CATEGORY, front.seq)
+        changed = reader.changed_terms(front.seq, *(scheme.name for scheme in self._schemes))
+        front.seq = max((term.changed_seq for term in changed), default=front.seq)
+        self._renew_sections(reader, [term for term in changed if SCHEMES[term.scheme].archived])
+        renewed = [s for s in self._schemes if self._relist(s, [term for term in changed if term.scheme == s.name])]
+        yield names.INDEX, self._index(reader)
+        for scheme in self._schemes:
+            listed = front.listed[scheme.name]
+            if scheme in renewed:
+                lines = [one.line for one in sorted(listed.values(), key=_NAMED)]
+                front.lists[scheme.name] = draw_list(self._site, scheme, lines)
+            if listed and not scheme.archived:
+                yield scheme.list_path, front.lists[scheme.name]
+        if renewed or not front.opml:
+            groups = [
+                (scheme.heading, [one.outline for one in sorted(front.listed[scheme.name].values(), key=_NAMED)])
+                for scheme in self._schemes
+                if front.listed[scheme.name]
+            ]
+            front.opml = draw_opml(self._site, draw_outline(feed_of_all(self._site, ())), groups)
+        yield names.OPML, front.opml
+
+    def _relist(self, scheme: Scheme, changed: Iterable[Term]) -> bool:
+        """Bring the list of a scheme's feeds up to date; whether one came, went or is called otherwise."""
+        listed = self._front.listed.setdefault(scheme.name, {})
+        renewed = False
+        for term in changed:
+            known = listed.get(term.id)
+            if not term.standing:
+                renewed |= listed.pop(term.id, None) is not None
+            elif known is None or known.label != self.label(term):
+                renewed = True
+                line = replace(self._line(term), articles=0)
+                outline = draw_outline(feed_of_term(self._site, scheme, line.value, line.label, ()))
+                listed[term.id] = _Listed(line.label, line.value, draw_listed(self._site, line), outline)
+        return renewed
+
+    def _renew_sections(self, reader: Reader, changed: Sequence[Term]) -> None:
+        """The parts of the index that show categories with their newest articles."""
+        sections = self._front.sections
         newest = reader.newest_of_each([term.id for term in changed if term.standing], _INDEX_TITLES)
         wanted = sorted({article_id for ids in newest.values() for article_id in ids})
         shown = dict(zip(wanted, self._lines(reader, wanted), strict=True))
         for term in changed:
-            front.seq = max(front.seq, term.changed_seq)
-            front.sections.pop(term.id, None)
+            sections.pop(term.id, None)
             if term.standing:
-                category = self._category(term, tuple(shown[i] for i in newest[term.id]))
-                front.sections[term.id] = (category.label, category.value), draw_section(self._site, category)
-        sections = sorted(front.sections.values(), key=itemgetter(0))
+                category = self._line(term, tuple(shown[i] for i in newest[term.id]))
+                sections[term.id] = (category.label, category.value), draw_section(self._site, category)
+
+    def _index(self, reader: Reader) -> bytes:
+        """All categories; of the others the largest, and the way to the rest."""
+        sections = [section for _, section in sorted(self._front.sections.values(), key=itemgetter(0))]
         everything = [term.id for term in reader.terms(ALL)]
         top = [i for ids in reader.newest_of_each(everything, _INDEX_NEWEST).values() for i in ids]
-        yield (
-            names.INDEX,
-            draw_index(self._site, [drawn for _, drawn in sections], self._lines(reader, top), search=self._search),
-        )
-        listed = [named for named, _ in sections]
-        if listed != front.listed:
-            feeds = [feed_of_category(self._site, value, label, ()) for label, value in listed]
-            front.listed, front.opml = listed, draw_opml(self._site, [feed_of_all(self._site, ()), *feeds])
-        yield names.OPML, front.opml
+        shelves = [
+            Shelf(scheme, feeds, tuple(self._line(term) for term in reader.largest(scheme.name, _INDEX_LARGEST)))
+            for scheme in self._schemes
+            if not scheme.archived and (feeds := len(self._front.listed[scheme.name]))
+        ]
+        return draw_index(self._site, sections, self._lines(reader, top), shelves, search=self._search)
+
+    def vacant(self) -> Iterator[str]:
+        """Where no list of a scheme stands by the last front: there is no feed of it."""
+        for scheme in self._schemes:
+            if not scheme.archived and not self._front.listed[scheme.name]:
+                yield scheme.list_path
+
+    @property
+    def feeds(self) -> int:
+        """How many feeds there are by the last front."""
+        return 1 + sum(len(listed) for listed in self._front.listed.values())
 
     def fixed(self) -> Iterator[File]:
         """What no article takes part in: pages for errors, style sheets."""
@@ -168,12 +235,12 @@ class Drawing:
             if entry.known.withdrawal
         ]
         entries = [(article_id, entry) for article_id, entry in entries if not entry.known.withdrawal]
-        terms = _filed(reader, entries)
-        labels = {value: self.label(term) for value, term in terms.items()}
+        terms = self._terms(reader, (entry.known for _, entry in entries))
+        labels = self._labels(terms, (entry.known for _, entry in entries))
         members: defaultdict[int, list[int]] = defaultdict(list)
         for article_id, entry in entries:
             for category in entry.known.article.categories:
-                members[terms[category.term].id].append(article_id)
+                members[terms[CATEGORY, category.term].id].append(article_id)
         beside = {(b.article_id, b.term_id): (b.newer, b.older) for b in reader.beside(members)}
         neighbours = {i for pair in beside.values() for i in pair if i is not None}
         known = {article_id: entry.known for article_id, entry in entries}
@@ -188,10 +255,10 @@ class Drawing:
             article = entry.known.article
             steps = []
             for category in article.categories:
-                term = terms[category.term]
+                term = terms[CATEGORY, category.term]
                 newer, older = beside.get((article_id, term.id), (None, None))
                 if newer is not None or older is not None:
-                    steps.append(Step(self._category(term), _line(lines, newer), _line(lines, older)))
+                    steps.append(Step(self._line(term), _line(lines, newer), _line(lines, older)))
             origins = sorted(reader.readings(article.key)) if self._explain else None
             page = draw_article(self._site, entry, labels, steps, told.get(article.key, ()), origins)
             files.append((names.article_path(article.key), page))
@@ -204,15 +271,38 @@ class Drawing:
         return tuple(Deleted(names.article_id(self._site, stone.key), stone.at, stone.reason) for stone in told)
 
     def label(self, term: Term) -> str:
-        return names.label(term.value, term.label, self._configured)
+        """What people read: what is configured for a category, else what articles suggest, else the value."""
+        if term.scheme == CATEGORY:
+            return names.label(term.value, term.label, self._configured)
+        return names.tag_label(strip_illegal(term.label or term.value))
+
+    def labels(self, reader: Reader, known: Sequence[Known]) -> dict[tuple[str, str], str]:
+        """What people read for everything these articles are filed under that has feeds."""
+        return self._labels(self._terms(reader, known), known)
+
+    def _terms(self, reader: Reader, known: Iterable[Known]) -> dict[tuple[str, str], Term]:
+        """Of what these articles are filed under, that of which only the store knows the label."""
+        wanted = {place for one in known for place in filed(one)}
+        return {
+            (scheme.name, value): term
+            for scheme in self._schemes
+            if scheme.name in LEARNT
+            for value, term in reader.named_terms(scheme.name, (v for s, v in wanted if s == scheme.name)).items()
+        }
+
+    def _labels(self, terms: Mapping[tuple[str, str], Term], known: Iterable[Known]) -> dict[tuple[str, str], str]:
+        published = {scheme.name for scheme in self._schemes}
+        labels = {(s, v): names.tag_label(v) for one in known for s, v in filed(one) if s in published}
+        return labels | {place: self.label(term) for place, term in terms.items()}
 
     def _feed(self, term: Term, entries: list[Known], *, complete: bool = False) -> Feed:
         if term.scheme == ALL:
             return feed_of_all(self._site, entries, complete=complete)
-        return feed_of_category(self._site, term.value, self.label(term), entries, complete=complete)
+        scheme = SCHEMES[term.scheme]
+        return feed_of_term(self._site, scheme, term.value, self.label(term), entries, complete=complete)
 
-    def _category(self, term: Term, lines: tuple[Line, ...] = ()) -> CategoryLine:
-        return CategoryLine(term.value, self.label(term), term.articles, lines)
+    def _line(self, term: Term, lines: tuple[Line, ...] = ()) -> TermLine:
+        return TermLine(SCHEMES[term.scheme], term.value, self.label(term), term.articles, lines)
 
     def _lines(self, reader: Reader, ids: Sequence[int]) -> tuple[Line, ...]:
         heads = reader.heads(ids)
@@ -225,7 +315,7 @@ class Drawing:
         found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
         missing = [i for i in ids if i not in found]
         entries = list(reader.entries(missing))
-        labels = {value: self.label(term) for value, term in _filed(reader, entries).items()}
+        labels = self.labels(reader, [entry.known for _, entry in entries])
         for article_id, entry in entries:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
@@ -236,21 +326,37 @@ _Drawn = tuple[Known, tuple[bytes, ...]]
 """An entry's facts and what it looks like in each format."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A feed in the list of its scheme and in the list of all."""
+
+    label: str
+    value: str
+    line: str
+    outline: str
+
+
+_NAMED = attrgetter("label", "value")
+
+
 @dataclass(slots=True)
 class _Front:
-    """The parts of the index and the list of feeds, as they were up to a change of the store."""
+    """The parts of the index and of the lists of feeds, as they were up to a change of the store."""
 
     seq: int = -1
     sections: dict[int, tuple[tuple[str, str], Section]] = field(default_factory=dict)
     """Of each category by its term: label and value, and what the index shows of it."""
 
-    listed: list[tuple[str, str]] | None = None
+    listed: dict[str, dict[int, _Listed]] = field(default_factory=dict)
+    """Of each scheme its feeds by their terms."""
+
+    lists: dict[str, bytes] = field(default_factory=dict)
     opml: bytes = b""
 
 
-def _filed(reader: Reader, entries: Iterable[tuple[int, Entry]]) -> dict[str, Term]:
-    """The categories of these articles by value."""
-    return reader.named_terms(CATEGORY, (c.term for _, entry in entries for c in entry.known.article.categories))
+def stem_of(term: Term) -> str:
+    """The path of a feed without the extension that names a format."""
+    return names.ALL if term.scheme == ALL else SCHEMES[term.scheme].stem(term.value)
 
 
 def instead(path: str) -> str:

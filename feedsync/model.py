@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 KEY_DIGITS = 18
 """An infoCode is `NW` and this many digits: YYYYMMDD and a ten-digit running counter."""
 
+ALL, CATEGORY, OUTLET, TAG, SYMBOL, CUSTOM = "all", "category", "outlet", "tag", "symbol", "custom"
+"""The schemes of what articles are filed under: everything (one term, of value ""), what they say themselves, and the
+feeds of the configuration (by name)."""
+
 _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}"
@@ -292,6 +296,22 @@ class Site:
     language: str = "zh-CN"
     timezone: str = "Asia/Shanghai"
     icon: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomFeed:
+    """A feed of the configuration. What is left empty admits every article; the rest must all hold."""
+
+    name: str
+    title: str
+    query: str = ""
+    any_of: tuple[str, ...] = ()
+    """Categories, one of which it has; `none_of`: none of which it has."""
+    none_of: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    min_characters: int = 0
+    """Of the text, without the title."""
 
 
 @dataclass(frozen=True, slots=True)

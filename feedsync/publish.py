@@ -13,11 +13,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, Drawing, instead
+from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, instead, stem_of
 from feedsync.errors import OutputError
-from feedsync.feeds import FORMATS, SHEETS, names
-from feedsync.model import KEY_PATTERN
-from feedsync.store import ALL, CATEGORY, Spot
+from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
+from feedsync.model import ALL, CUSTOM, KEY_PATTERN
+from feedsync.store import Custom, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,8 +35,8 @@ _RECHECK_S = 60.0
 
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
-_EXTENSIONS = (*_FORMATS, "html")
-_FOLDERS = ("", names.CATEGORY_FOLDER, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
+_FEED_FOLDERS = tuple(scheme.folder for scheme in SCHEMES.values())
+_FOLDERS = ("", *_FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
@@ -69,6 +69,7 @@ class Publisher:
         self.tree = tree
         self.presentation = presentation
         self._drawing = Drawing(presentation)
+        self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()
         self._checked = 0.0
 
@@ -92,6 +93,10 @@ class Publisher:
                 everything = everything or self._misses_files(reader) or drawn not in (None, self._fingerprint)
                 if not force:
                     self._refuse_loss(reader, everything=everything)
+            stale = self._stale(reader)
+        if stale:
+            with store.writing() as writer:
+                writer.adopt(self.presentation.custom, self.presentation.site.timezone)
         if everything or drawn is None:
             with store.writing() as writer:
                 writer.mark_all()
@@ -107,12 +112,12 @@ class Publisher:
 
     def behind(self, reader: Reader) -> bool:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
-        return bool(reader.due(ALL, CATEGORY)) or not reader.terms(ALL)
+        return bool(reader.due(ALL, *self._schemes)) or not reader.terms(ALL)
 
     def glance(self, reader: Reader) -> list[str]:
         """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
-        terms = [term for term in reader.terms(ALL, CATEGORY) if term.scheme == ALL or term.standing]
-        path = {t.id: f"{names.ALL}.atom" if t.scheme == ALL else names.category_path(t.value, "atom") for t in terms}
+        terms = [term for term in reader.terms(ALL, *self._schemes) if term.scheme == ALL or term.standing]
+        path = {term.id: f"{stem_of(term)}.atom" for term in terms}
         wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
         for term in terms:
             if term.scheme == ALL:
@@ -123,7 +128,7 @@ class Publisher:
     def preview(self, reader: Reader) -> PublishReport:
         """What publishing would write, from a transaction that may never be committed."""
         report = PublishReport()
-        for term in reader.terms(ALL, CATEGORY):
+        for term in reader.terms(ALL, *self._schemes):
             if files := self._drawing.feed(reader, term):
                 same = all(self.tree.read(path) == content for path, content in files)
                 report.written += not same
@@ -134,25 +139,27 @@ class Publisher:
         """Every path where the tree is not what the store would draw. Writes nothing."""
         expected: set[str] = set()
         with store.reading() as reader:
+            yield from (SCHEMES[CUSTOM].path(name, "atom") for name in self._stale(reader))
             for path, content in self._everything(reader):
                 expected.add(path)
                 if not self.tree.holds(path, content):
                     yield path
-        yield from (path for path, target in names.LARGE_ALIASES.items() if not self.tree.has_alias(path, target))
+        yield from (path for path, target in self._aliases() if not self.tree.has_alias(path, target))
         yield from sorted(self._present() - expected)
 
     def _everything(self, reader: Reader) -> Iterator[File]:
         """Every file there ought to be."""
-        terms = reader.terms(ALL, CATEGORY)
+        terms = reader.terms(ALL, *self._schemes)
         for term in terms:
             yield from self._drawing.feed(reader, term)
             yield from self._drawing.first_page(reader, term)
+            yield from self._drawing.gone(term)
         yield from self._drawing.front(reader)
         yield from self._drawing.fixed()
         if not self.presentation.pages:
             return
         for term in terms:
-            if term.scheme == CATEGORY:
+            if _archived(term):
                 archive = self._drawing.archive(reader, term)
                 for page in archive.pages():
                     yield self._drawing.archive_page(reader, term, archive, page)
@@ -160,6 +167,16 @@ class Publisher:
         while changed := reader.changed_entries(point, _PAGES_PER_BATCH):
             point = changed[-1][0]
             yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
+
+    def _stale(self, reader: Reader) -> list[str]:
+        """The custom feeds that are not what the configuration says."""
+        return Custom(reader.connection).stale(self.presentation.custom, self.presentation.site.timezone)
+
+    def _aliases(self) -> Iterator[tuple[str, str]]:
+        """The links by which pages stand under `large/`, where there are such pages."""
+        for path, target in LARGE_ALIASES.items():
+            if path.endswith(names.INDEX) or (self.tree.root / target.removeprefix("../")).is_dir():
+                yield path, target
 
     @property
     def _fingerprint(self) -> str:
@@ -181,19 +198,19 @@ class Publisher:
 
     def _misses_files(self, reader: Reader) -> bool:
         """Whether published files have gone missing."""
-        terms = reader.terms(ALL, CATEGORY)
-        published = [term for term in terms if term.scheme == CATEGORY and term.standing and term.published_seq >= 0]
+        terms = reader.terms(ALL, *self._schemes)
+        published = [term for term in terms if term.scheme != ALL and term.standing and term.published_seq >= 0]
         if not any(term.published_seq >= 0 for term in terms):
             return False
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
         if not front <= self.tree.names() or not all((self.tree.root / path).is_file() for path in _FIXED):
             return True
-        expected = {f"{names.slug(term.value)}.{extension}" for term in published for extension in _EXTENSIONS}
-        if not expected <= self.tree.names(names.CATEGORY_FOLDER):
+        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in EXTENSIONS}
+        if not expected <= self._in_folders():
             return True
         if not self.presentation.pages or _pages_seq(reader) < 0:
             return False
-        folders = [names.ARTICLE_FOLDER, *(names.category_stem(term.value) for term in published if term.articles)]
+        folders = [names.ARTICLE_FOLDER, *(stem_of(term) for term in published if _archived(term) and term.articles)]
         return not all((self.tree.root / folder).is_dir() for folder in folders)
 
     def lost(self, reader: Reader, *, everything: bool) -> list[str]:
@@ -202,10 +219,9 @@ class Publisher:
         A feed this store has published before shows nothing else, so only the others are read, and `all.atom`,
         which tells when the store itself is an older one.
         """
-        terms = reader.terms(ALL, CATEGORY)
-        own = {names.category_path(t.value, "atom") for t in terms if t.scheme == CATEGORY and t.published_seq >= 0}
-        folder = names.CATEGORY_FOLDER
-        others = {f"{folder}/{name}" for name in self.tree.names(folder) if name.endswith(".atom")} - own
+        terms = reader.terms(ALL, *self._schemes)
+        own = {f"{stem_of(term)}.atom" for term in terms if term.scheme != ALL and term.published_seq >= 0}
+        others = {path for path in self._in_folders() if path.endswith(".atom")} - own
         shown: set[str] = set()
         for path in (f"{names.ALL}.atom", *sorted(others)):
             shown.update(key.decode("ascii") for key in _SHOWN.findall(self.tree.read(path) or b""))
@@ -232,13 +248,13 @@ class Publisher:
     def _publish_due(self, store: Store, report: PublishReport, progress: Callable[[int], None]) -> None:
         """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each."""
         with store.reading() as reader:
-            due = reader.due(ALL, CATEGORY)
+            due = reader.due(ALL, *self._schemes)
             with self.tree.batch() as batch:
                 pages_seq = _pages_seq(reader)
                 if self.presentation.pages:
                     pages_seq = self._put_pages(store, reader, batch, report, progress)
                     self._put_archives(reader, batch, due, report, progress)
-                self._put_feeds(reader, batch, [term for term in due if term.scheme == CATEGORY], report)
+                self._put_feeds(reader, batch, [term for term in due if term.scheme != ALL], report)
                 batch.settle()  # the feed of everything is the largest: nobody waits for it
                 everything = [term for term in due if term.scheme == ALL]
                 self._put_feeds(reader, batch, everything if reader.terms(ALL) else [EVERYTHING], report)
@@ -246,9 +262,13 @@ class Publisher:
             with self.tree.batch() as batch:
                 for path, content in (*self._drawing.front(reader), *self._drawing.fixed()) if front else ():
                     batch.put(path, content)
-                for path, target in names.LARGE_ALIASES.items():
+                if front:
+                    for path in self._drawing.vacant():
+                        report.removed += batch.remove(path)
+                for path, target in self._aliases():
                     batch.alias(path, target)
-            report.unchanged = 1 + reader.standing(CATEGORY) - report.written
+            feeds = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
+            report.unchanged = feeds - report.written
             progressed = pages_seq != _pages_seq(reader)
         if due or progressed:
             with store.writing() as writer:
@@ -306,7 +326,7 @@ class Publisher:
         progress: Callable[[int], None],
     ) -> None:
         """The archive pages of categories that are due; those of a category never published are all drawn."""
-        due = [term for term in due if term.scheme == CATEGORY]
+        due = [term for term in due if _archived(term)]
         changed: defaultdict[str, list[Spot]] = defaultdict(list)
         if any(term.published_seq >= 0 for term in due):
             for article_id, known in reader.changed_heads(int(reader.state("archives_seq") or -1)):
@@ -335,32 +355,47 @@ class Publisher:
             report.written += any(changed)
             for path, content in self._drawing.first_page(reader, term):
                 batch.put(path, content)
-            if term.scheme == CATEGORY and not term.standing:
-                for extension in _EXTENSIONS:
-                    report.removed += batch.remove(names.category_path(term.value, extension))
+            if term.scheme != ALL and not term.standing:
+                for extension in EXTENSIONS:
+                    report.removed += batch.remove(f"{stem_of(term)}.{extension}")
+            for path, content in self._drawing.gone(term):
+                batch.put(path, content)
+            if term.asked:
+                for extension in EXTENSIONS:
+                    batch.remove(names.gone_path(f"{stem_of(term)}.{extension}"))
             _settle_many(batch)
 
     def _remove_strangers(self, store: Store) -> int:
         """Remove files of feeds and articles that the store does not hold."""
         wanted: set[str] = set()
         with store.reading() as reader, self.tree.batch() as batch:
-            for term in reader.terms(CATEGORY):
+            wanted |= {path for path, _ in self._drawing.front(reader)}
+            for term in reader.terms(*self._schemes):
                 if term.standing:
-                    wanted |= {names.category_path(term.value, extension) for extension in _EXTENSIONS}
-                if self.presentation.pages:
+                    wanted |= {f"{stem_of(term)}.{extension}" for extension in EXTENSIONS}
+                wanted |= {path for path, _ in self._drawing.gone(term)}
+                if self.presentation.pages and _archived(term):
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
                 wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
             strangers = sorted(self._present() - wanted)
-            return sum(batch.remove(path) for path in strangers if path.endswith((*_EXTENSIONS, names.GONE)))
+            return sum(batch.remove(path) for path in strangers if path.endswith((*EXTENSIONS, names.GONE)))
 
     def _present(self) -> set[str]:
-        """The files in the folders of categories and articles."""
-        category, article = names.CATEGORY_FOLDER, names.ARTICLE_FOLDER
-        folders = [category, article, *(f"{category}/{name}" for name in self.tree.folders(category))]
-        return {f"{folder}/{name}" for folder in folders for name in self.tree.names(folder)}
+        """The files in the folders of feeds, their archives, and articles."""
+        archives = [f"{folder}/{name}" for folder in _FEED_FOLDERS for name in self.tree.folders(folder)]
+        folders = [*archives, names.ARTICLE_FOLDER]
+        return self._in_folders() | {f"{folder}/{name}" for folder in folders for name in self.tree.names(folder)}
+
+    def _in_folders(self) -> set[str]:
+        """The files of feeds."""
+        return {f"{folder}/{name}" for folder in _FEED_FOLDERS for name in self.tree.names(folder)}
+
+
+def _archived(term: Term) -> bool:
+    return term.scheme != ALL and SCHEMES[term.scheme].archived
 
 
 def _pages_seq(reader: Reader) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, line_of, names
+from feedsync.drawing import Drawing
+from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, line_of
 from feedsync.query import QueryError, fold, marked, parse_query, snippet, words_of
-from feedsync.store import CATEGORY, Index, Stopped, stoppable
+from feedsync.store import Index, Stopped, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,7 +105,7 @@ def answer(store: Store, presentation: Presentation, query: str, extension: str)
     until = time.monotonic() + _TIME_S
     with store.reading() as reader:
         found = find(reader, expression, LIMIT, stop=lambda: time.monotonic() > until)
-        labels = {t.value: names.label(t.value, t.label, presentation.labels) for t in reader.terms(CATEGORY)}
+        labels = Drawing(presentation).labels(reader, [hit.entry.known for hit in found.hits])
     if not found.complete and extension != PAGE:  # a reader would take a part for the whole
         return Answer(503, PAGE, draw_search(site, query, fault=_TOO_LONG))
     feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known for hit in found.hits])

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.feeds import names, select
+from feedsync.feeds import SCHEMES, names, select
+from feedsync.model import ALL, CUSTOM
 from feedsync.plan import winners
-from feedsync.store import ALL, CATEGORY
+from feedsync.store import filed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,25 +46,20 @@ class Decision:
 
 
 def feeds_of(terms: Iterable[Term]) -> dict[str, Term]:
-    """Every feed by its path without the extension. Whoever adds a kind of feed adds it here."""
-    feeds: dict[str, Term] = {}
-    for term in terms:
-        if term.scheme == ALL:
-            feeds[names.ALL] = term
-        elif term.scheme == CATEGORY:
-            feeds[names.category_stem(term.value)] = term
-    return feeds
+    """Every feed by its path without the extension."""
+    return {names.ALL if term.scheme == ALL else SCHEMES[term.scheme].stem(term.value): term for term in terms}
 
 
 def feed_named(text: str, feeds: dict[str, Term], site: Site) -> tuple[str, Term] | None:
-    """The feed a person means: `all`, a path, an address, `category/<slug>` or a category's value."""
+    """The feed a person means: `all`, a path, an address, or the value or learnt name of what is filed."""
     stem = text.strip().removeprefix(site.base_url.rstrip("/")).strip("/")
     for extension in (".atom", ".rss", ".json", ".html"):
         stem = stem.removesuffix(extension)
-    for name in (stem, names.ALL if stem in ("", "index") else stem, names.category_stem(text)):
+    valued = (scheme.stem(text.strip()) for scheme in SCHEMES.values())
+    for name in (stem, names.ALL if stem in ("", "index") else stem, *valued):
         if term := feeds.get(name):
             return name, term
-    return None
+    return next(((name, term) for name, term in feeds.items() if term.label and term.label == text.strip()), None)
 
 
 def decisions(known: Known) -> list[Decision]:
@@ -104,8 +100,11 @@ def judge(reader: Reader, window: Window, term: Term, key: str) -> Verdict:
     again = window.reannounce_revisions
     place = reader.place(term.id, key, by_revision=again)
     if place is None:
-        filed = ", ".join(category.term for category in known.article.categories)
-        return Verdict(False, "not-filed", f"no document files it there; its categories are: {filed or 'none'}")
+        if term.scheme == CUSTOM:
+            return Verdict(False, "not-filed", "it is not what the feed asks for")
+        others = ", ".join(value for scheme, value in filed(known) if scheme == term.scheme)
+        what = f"under {SCHEMES[term.scheme].folder} it has: {others or 'nothing'}"
+        return Verdict(False, "not-filed", f"no document files it there; {what}")
     newest = reader.newest(term.id, window.min_entries, by_revision=again)
     latest = reader.latest(term.id, window.span, window.max_entries, by_revision=again)
     stands = place in select(newest, latest, window)

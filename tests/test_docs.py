@@ -44,13 +44,32 @@ def test_every_key_of_the_configuration_is_described() -> None:
                 assert any(str(field.default) in row for row in rows), (field.name, rows)
 
 
+def test_every_key_of_a_custom_feed_is_described() -> None:
+    keys = {field.name for field in dataclasses.fields(config.CustomTable)}
+    words = words_in_code(DOCS / "reference/configuration.md")
+    assert {word.removeprefix("feeds.custom.") for word in words if word.startswith("feeds.custom.")} == keys
+
+
+def test_the_examples_of_custom_feeds_can_be(tmp_path: Path) -> None:
+    howto = (DOCS / "howto/custom-feeds.md").read_text(encoding="utf-8")
+    sample = (ROOT / "config/feedsync.toml").read_text(encoding="utf-8")
+    told = re.search(r"(?:^# .*\n)+", sample[sample.index("# [[feeds.custom]]") :], re.MULTILINE)
+    assert told
+    uncommented = re.sub(r"^# ", "", told[0], flags=re.MULTILINE)
+    for number, example in enumerate([*re.findall(r"```toml\n(.*?)```", howto, re.DOTALL), uncommented]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(f"{sample}\n{example}", encoding="utf-8")
+        assert config.load(path).presentation.custom
+
+
 def test_the_sample_configuration_is_valid_and_complete() -> None:
     loaded = config.load(ROOT / "config/feedsync.toml")
     assert [str(s.path) for s in loaded.sources if isinstance(s, FileSource)] == ["seeds"]
     text = (ROOT / "config/feedsync.toml").read_text(encoding="utf-8")
-    for kind in (*config.TABLES.values(), *KINDS.values()):
+    for kind in (*config.TABLES.values(), config.CustomTable, *KINDS.values()):
         for field in dataclasses.fields(kind):
-            assert re.search(rf"^(?:# )?{field.name} = ", text, re.MULTILINE), field.name
+            pattern = rf"^(?:# )?(?:{field.name} = |\[\[\w+\.{field.name}\]\])"
+            assert re.search(pattern, text, re.MULTILINE), field.name
 
 
 def test_every_command_and_option_is_described() -> None:

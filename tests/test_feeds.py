@@ -27,7 +27,9 @@ def entry_of(content: str, name: str = "a.md") -> Entry:
 
 
 def drawn(entry: Entry) -> etree._Element:
-    xml = draw_feed(feed_of_all(SITE, [entry.known]), SITE, [draw_entry(entry, SITE, {"emnews": "东财，滚动"})])
+    xml = draw_feed(
+        feed_of_all(SITE, [entry.known]), SITE, [draw_entry(entry, SITE, {("category", "emnews"): "东财，滚动"})]
+    )
     return etree.fromstring(xml).find(ATOM + "entry")
 
 

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsync.errors import OutputError
-from feedsync.feeds import FORMATS, Presentation, Window, draw_entry, draw_opml, feed_of_all, feed_of_category, jsonfeed
+from feedsync.feeds import (
+    FORMATS,
+    SCHEMES,
+    Presentation,
+    Window,
+    draw_entry,
+    draw_opml,
+    draw_outline,
+    feed_of_all,
+    feed_of_term,
+    jsonfeed,
+)
 from feedsync.feeds.xml import escape
 from feedsync.model import Attribution, Entry, Site
 from tests.conftest import SITE, Desk, post
@@ -43,7 +54,7 @@ class Said:
 
 
 def documents(entries: list[Entry], site: Site = SITE, complete: bool = False) -> dict[str, bytes]:
-    labels = {"emnews": "东财，滚动"}
+    labels = {("category", "emnews"): "东财，滚动"}
     feed = feed_of_all(site, [entry.known for entry in entries], complete=complete)
     drawn = [draw_entry(entry, site, labels) for entry in entries]
     return {f.extension: f.draw_feed(feed, site, [d[n] for d in drawn]) for n, f in enumerate(FORMATS)}
@@ -158,10 +169,11 @@ def test_json_feed_says_all_the_contract_asks_for() -> None:
 
 
 def test_opml_lists_every_feed() -> None:
-    feeds = [feed_of_all(SITE, []), feed_of_category(SITE, "emnews", '东财"<滚动>', [])]
-    opml = etree.fromstring(draw_opml(SITE, feeds))
+    feed = feed_of_term(SITE, SCHEMES["category"], "emnews", '东财"<滚动>', [])
+    opml = etree.fromstring(draw_opml(SITE, draw_outline(feed_of_all(SITE, [])), [('栏<目>"', [draw_outline(feed)])]))
     assert (opml.get("version"), opml.findtext("head/title")) == ("2.0", "测试站")
-    assert [dict(outline.attrib) for outline in opml.iterfind("body/outline")] == [
+    assert [o.get("text") for o in opml.iterfind("body/outline")] == ["测试站", '栏<目>"']
+    assert [dict(outline.attrib) for outline in opml.iter("outline") if outline.get("type")] == [
         {
             "type": "rss",
             "text": title,

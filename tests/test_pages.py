@@ -74,7 +74,7 @@ def test_an_article_says_what_people_want_to_know() -> None:
         '<p><img src="http://img.example.com/b.png" alt="图二"></p><p class="em_media">（文章来源：甲报）</p>'
     )
     entry = entry_of(post(title='<b>"标题"</b>', body=body))
-    drawn = html.document_fromstring(draw_article(SITE, entry, {"emnews": "东财滚动"}).decode())
+    drawn = html.document_fromstring(draw_article(SITE, entry, {("category", "emnews"): "东财滚动"}).decode())
     assert drawn.get("lang") == "zh-CN"
     assert [text(h) for h in drawn.iter("h1")] == ['<b>"标题"</b>']
     assert text(drawn.find_class("meta")[0]) == "甲报 2025年3月14日 10:00"
@@ -345,10 +345,10 @@ def test_pages_may_be_turned_off_and_on(desk: Desk) -> None:
 def test_another_zone_files_articles_under_other_days(desk: Desk) -> None:
     put(desk, 1, minutes=240)  # 2024-12-31 16:00 UTC, the new year in Shanghai
     desk.run()
-    assert (desk.tree.root / names.archive_path("emnews", 2025, 1)).exists()
+    assert (desk.tree.root / names.archive_path("category/emnews", 2025, 1)).exists()
     desk.presentation = Presentation(Site(SITE.title, SITE.base_url, SITE.authority, timezone="UTC"))
     desk.run()
-    assert (desk.tree.root / names.archive_path("emnews", 2024, 1)).exists()
+    assert (desk.tree.root / names.archive_path("category/emnews", 2024, 1)).exists()
     assert differences(desk) == []
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from feedsync.errors import UsageError
 from feedsync.feeds import Window
-from feedsync.model import Arrival, Origin
+from feedsync.model import ALL, CATEGORY, Arrival, Origin
 from feedsync.plan import decide, winners
 from feedsync.publish import Publisher
-from feedsync.store import ALL, CATEGORY, Fetches, FetchRow
+from feedsync.store import Fetches, FetchRow
 from feedsync.why import decisions, feed_named, feeds_of, judge
 from feedsync.withdraw import withdraw
 from tests.conftest import SITE, START, Desk, post

@@ -13,6 +13,7 @@ from feedsync.errors import UsageError
 
 if TYPE_CHECKING:
     from feedsync.config import Config
+    from feedsync.model import CustomFeed
     from feedsync.sources import Source
     from feedsync.store import Reader, SourceRow
 
@@ -148,19 +149,21 @@ def show_command(option: str | None, code: str, as_json: bool) -> int:
 def why_command(option: str | None, feed: str, code: str, as_json: bool) -> int:
     """Why an article is in a feed, or is not.
 
-    FEED is all, category/<slug>, a category's value, or the path or address of a feed. CODE is as for `show`.
+    FEED is all, the path or address of a feed, or the value of a category, outlet, symbol or tag. CODE is as for
+    `show`.
 
     \b
     feedsync why all NW202112222222765281
     feedsync why category/emnews 202112222222765281 --json
     """
     from feedsync import why
+    from feedsync.model import ALL
     from feedsync.parse import key_from_user
-    from feedsync.store import ALL, CATEGORY, Store
+    from feedsync.store import Store
 
     loaded = load(option)
     with Store.open_readonly(loaded.store_url) as store, store.reading() as reader:
-        feeds = why.feeds_of(reader.terms(ALL, CATEGORY))
+        feeds = why.feeds_of(reader.terms(ALL, *(s.name for s in loaded.presentation.schemes)))
         named = why.feed_named(feed, feeds, loaded.presentation.site)
         if named is None:
             near = difflib.get_close_matches(feed, feeds, 3, 0.3) or sorted(feeds)[:3]
@@ -218,11 +221,24 @@ def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     click.echo(f"server: {loaded.server.host} port {loaded.server.port}")
     for source in loaded.sources:
         click.echo(f"source {source.name}: {_described(source)}, {_when(source)}")
+    for custom in loaded.presentation.custom:
+        click.echo(f"feed {custom.name}: {custom.title}, {_conditions(custom)}")
     for value, label in loaded.presentation.labels.items():
         click.echo(f"category {value}: {label}")
     for old, new in loaded.redirects.items():
         click.echo(f"redirect {old}: {new}")
     return 0
+
+
+def _conditions(custom: CustomFeed) -> str:
+    """What a custom feed asks for."""
+    told = [f"query {custom.query}"] if custom.query else []
+    for name in ("any_of", "none_of", "outlets", "symbols"):
+        if values := getattr(custom, name):
+            told.append(f"{name} {', '.join(values)}")
+    if custom.min_characters:
+        told.append(f"at least {custom.min_characters} characters")
+    return "; ".join(told)
 
 
 def _when(source: Source) -> str:
@@ -251,9 +267,10 @@ def _described(source: Source) -> str:
 def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
     configured = {source.name for source in loaded.sources}
     counts = reader.totals()
+    schemes = [scheme.name for scheme in loaded.presentation.schemes]
     return {
         "version": __version__,
-        "counts": counts | {"feeds": 1 + sum(1 for term in reader.terms("category") if term.standing)},
+        "counts": counts | {"feeds": 1 + reader.standing(*schemes)},
         "sources": {
             row.name: {
                 "configured": row.name in configured,
@@ -296,6 +313,7 @@ def _fetching(reader: Reader, row: SourceRow) -> dict[str, Any] | None:
 def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
     from feedsync import why
     from feedsync.feeds import names
+    from feedsync.model import ALL
     from feedsync.parse import key_from_user
 
     key = reader.key_of_alias(code) or key_from_user(code)
@@ -304,7 +322,9 @@ def _article(reader: Reader, loaded: Config, code: str) -> dict[str, Any]:
         raise UsageError(f"there is no article {code!r}", remedy="see `feedsync quarantine`, or resync")
     article, site = known.article, loaded.presentation.site
     read = reader.readings(key)
-    filed = {stem: (term, since) for term, since in reader.filed(key) for stem in why.feeds_of([term])}
+    published = {ALL, *(scheme.name for scheme in loaded.presentation.schemes)}
+    places = [(term, since) for term, since in reader.filed(key) if term.scheme in published]
+    filed = {stem: (term, since) for term, since in places for stem in why.feeds_of([term])}
     window = loaded.presentation.window
     verdicts = {stem: why.judge(reader, window, term, key) for stem, (term, _) in filed.items()}
     withdrawal = known.withdrawal

@@ -1,55 +1,66 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
-from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_category, feed_of_search
+from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_search, feed_of_term
 from feedsync.feeds.formats import FORMATS, Format, draw_entry
-from feedsync.feeds.opml import draw_opml
+from feedsync.feeds.opml import draw_opml, draw_outline
 from feedsync.feeds.pages import (
-    CategoryLine,
     HitLine,
     Line,
     Section,
+    Shelf,
     Step,
     Stretch,
+    TermLine,
     draw_archive,
     draw_article,
-    draw_category,
     draw_error,
     draw_index,
+    draw_list,
+    draw_listed,
     draw_search,
     draw_section,
+    draw_term,
     line_of,
 )
 from feedsync.feeds.presentation import Presentation
+from feedsync.feeds.schemes import LARGE_ALIASES, SCHEMES, Scheme
 from feedsync.feeds.style import SHEETS, STYLE
 from feedsync.feeds.window import Window, select
 
 __all__ = [
     "FORMATS",
+    "LARGE_ALIASES",
+    "SCHEMES",
     "SHEETS",
     "STYLE",
-    "CategoryLine",
     "Deleted",
     "Feed",
     "Format",
     "HitLine",
     "Line",
     "Presentation",
+    "Scheme",
     "Section",
+    "Shelf",
     "Step",
     "Stretch",
+    "TermLine",
     "Window",
     "draw_archive",
     "draw_article",
-    "draw_category",
     "draw_entry",
     "draw_error",
     "draw_index",
+    "draw_list",
+    "draw_listed",
     "draw_opml",
+    "draw_outline",
     "draw_search",
     "draw_section",
+    "draw_term",
     "feed_of_all",
-    "feed_of_category",
     "feed_of_search",
+    "feed_of_term",
     "line_of",
     "select",
 ]

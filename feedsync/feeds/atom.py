@@ -18,15 +18,16 @@ from lxml import etree
 from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import names
-from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of
+from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of
 from feedsync.feeds.xml import check_well_formed
+from feedsync.model import CATEGORY
 from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from feedsync.feeds.feed import Deleted, Feed
+    from feedsync.feeds.feed import Deleted, Feed, Labels
     from feedsync.model import Attribution, Entry, Site
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -36,8 +37,8 @@ _TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 _END = b"</feed>"
 
 
-def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
-    """The XML of one entry. `labels` maps category values to what people read."""
+def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
+    """The XML of one entry."""
     known, article = entry.known, entry.known.article
     drawn = FeedEntry()
     drawn.id(names.article_id(site, article.key))
@@ -47,12 +48,13 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
     drawn.author({"name": outlet_of(article, site)})
     drawn.content(content_of(entry), type="html")
     categories = [
-        {"term": c.term, "scheme": names.url(site, "category/"), "label": labels.get(c.term, c.term)}
+        {"term": c.term, "scheme": names.url(site, "category/"), "label": labels.get((CATEGORY, c.term), c.term)}
         for c in article.categories
     ]
     tags = [{"term": t, "scheme": names.url(site, "tag/"), "label": names.tag_label(t)} for t in article.tags]
-    if categories or tags:
-        drawn.category(categories + tags)
+    symbols = [{"term": s.value, "scheme": s.scheme, "label": s.label} for s in symbols_of(article, site, labels)]
+    if filed := categories + tags + symbols:
+        drawn.category(filed)
     drawn.register_extension("completion", _EntryCompletion, rss=False)
     drawn.completion.published, drawn.completion.updated = known.published, known.updated
     drawn.completion.language = site.language

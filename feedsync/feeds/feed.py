@@ -8,15 +8,23 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import names
+from feedsync.model import CATEGORY, SYMBOL, Role
 from feedsync.text import digest, strip_illegal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from feedsync.feeds.schemes import Scheme
     from feedsync.model import Article, Entry, Known, Site
+
+    Labels = Mapping[tuple[str, str], str]
+    """What people read for what has feeds, by scheme and value. A category without one is shown by its value."""
 
 EMPTY = datetime(1970, 1, 1, tzinfo=UTC)
 """`updated` of a feed without entries: no clock in any published byte."""
+
+
+_SYMBOL_SCHEMES = {Role.SUBJECT: "symbol/subject/", Role.MENTION: "symbol/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +69,16 @@ def feed_of_all(site: Site, entries: Iterable[Known], *, complete: bool = False)
     )
 
 
-def feed_of_category(site: Site, value: str, label: str, entries: Iterable[Known], *, complete: bool = False) -> Feed:
-    stem = names.category_stem(value)
+def feed_of_term(
+    site: Site, scheme: Scheme, value: str, label: str, entries: Iterable[Known], *, complete: bool = False
+) -> Feed:
+    stem = scheme.stem(value)
     return Feed(
         names.feed_id(site, stem),
-        strip_illegal(f"{label} - {site.title}"),
+        strip_illegal(f"{scheme.title(value, label)} - {site.title}"),
         _newest(entries),
         names.url(site, stem),
-        names.url(site, names.category_path(value, "html")),
+        names.url(site, f"{stem}.html"),
         complete,
     )
 
@@ -101,9 +111,29 @@ def content_of(entry: Entry) -> str:
     return entry.html or f"<p>{escape(entry.known.article.title.text, quote=False)}</p>"
 
 
-def words_of(article: Article, labels: Mapping[str, str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A symbol of an article as feeds tell of it: subjects and mentions have taxonomies of their own."""
+
+    value: str
+    label: str
+    role: Role
+    scheme: str
+
+
+def symbols_of(article: Article, site: Site, labels: Labels) -> list[Named]:
+    """The symbols of an article that have feeds, those it is about first."""
+    found = [
+        Named(s.value, labels[SYMBOL, s.value], s.role, names.url(site, _SYMBOL_SCHEMES[s.role]))
+        for s in article.symbols
+        if (SYMBOL, s.value) in labels
+    ]
+    return sorted(found, key=lambda symbol: symbol.role is not Role.SUBJECT)
+
+
+def words_of(article: Article, labels: Labels) -> list[str]:
     """What people read of an article's categories and tags, each once, in the order of the Atom entry."""
-    words = [labels.get(c.term, c.term) for c in article.categories]
+    words = [labels.get((CATEGORY, c.term), c.term) for c in article.categories]
     return list(dict.fromkeys([*words, *map(names.tag_label, article.tags)]))
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from feedsync.feeds import atom, jsonfeed, names, rss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from feedsync.feeds.feed import Feed
+    from feedsync.feeds.feed import Feed, Labels
     from feedsync.model import Entry, Site
 
 
@@ -21,7 +21,7 @@ class Format:
     extension: str
     name: str
     media_type: str
-    draw_entry: Callable[[Entry, Site, Mapping[str, str]], bytes]
+    draw_entry: Callable[[Entry, Site, Labels], bytes]
     draw_feed: Callable[[Feed, Site, Sequence[bytes]], bytes]
 
 
@@ -32,6 +32,6 @@ FORMATS = (
 )
 
 
-def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> tuple[bytes, ...]:
-    """An entry in every format, in the order of FORMATS. `labels` maps category values to what people read."""
+def draw_entry(entry: Entry, site: Site, labels: Labels) -> tuple[bytes, ...]:
+    """An entry in every format, in the order of FORMATS."""
     return tuple(format.draw_entry(entry, site, labels) for format in FORMATS)

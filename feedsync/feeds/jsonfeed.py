@@ -8,12 +8,13 @@ import msgspec
 
 from feedsync.errors import OutputError
 from feedsync.feeds import names
-from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of, words_of
+from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
+from feedsync.model import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from feedsync.feeds.feed import Feed
+    from feedsync.feeds.feed import Feed, Labels
     from feedsync.model import Entry, Site
 
 VERSION = "https://jsonfeed.org/version/1.1"
@@ -22,8 +23,8 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
-    """The JSON of one entry. `labels` maps category values to what people read."""
+def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
+    """The JSON of one entry. Tags are for people: of the symbols, those it is about. All are in `_feedsync`."""
     known, article = entry.known, entry.known.article
     members: dict[str, object] = {
         "id": names.article_id(site, article.key),
@@ -34,8 +35,13 @@ def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
         "authors": [{"name": outlet_of(article, site)}],
         "language": site.language,
     }
-    if words := words_of(article, labels):
+    symbols = symbols_of(article, site, labels)
+    about = [symbol.label for symbol in symbols if symbol.role is Role.SUBJECT]
+    if words := list(dict.fromkeys([*words_of(article, labels), *about])):
         members["tags"] = words
+    if symbols:
+        told = [{"symbol": symbol.value, "name": symbol.label, "role": symbol.role} for symbol in symbols]
+        members["_feedsync"] = {"symbols": told}
     members["content_html"] = content_of(entry)
     return _encode(members)
 

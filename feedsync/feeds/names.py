@@ -18,7 +18,6 @@ ALL = "all"
 OPML = "feeds.opml"
 INDEX = "index.html"
 SEARCH = "search"
-CATEGORY_FOLDER = "category"
 ARTICLE_FOLDER = "article"
 GONE = ".gone"
 REVISIONS = "revisions"
@@ -26,13 +25,6 @@ REVISIONS = "revisions"
 ASSETS_FOLDER = "assets"
 LARGE = "large"
 """The folder under which every page stands once more, in large type."""
-
-LARGE_ALIASES = {
-    f"{LARGE}/{INDEX}": f"../{INDEX}",
-    f"{LARGE}/{ARTICLE_FOLDER}": f"../{ARTICLE_FOLDER}",
-    f"{LARGE}/{CATEGORY_FOLDER}": f"../{CATEGORY_FOLDER}",
-}
-"""What makes it so: symbolic links and where they lead. The pages below are the same bytes."""
 
 ERRORS = (404, 405, 410)
 
@@ -49,6 +41,11 @@ def slug(value: str) -> str:
     """
     if len(value) <= _MAX_PLAIN and _PLAIN.fullmatch(value):
         return value
+    return coded(value)
+
+
+def coded(value: str) -> str:
+    """The form of a slug that is not the value itself."""
     ascii_part = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:_MAX_PREFIX].strip("-")
     return f"{ascii_part or 'c'}_{digest(value).hex()[:16]}"
 
@@ -59,7 +56,7 @@ def article_id(site: Site, key: str) -> str:
 
 
 def feed_id(site: Site, name: str) -> str:
-    """The `tag:` URI of a feed; `name` is `all` or `category/<slug>`."""
+    """The `tag:` URI of a feed; `name` is `all` or its path, such as `category/<slug>`."""
     return f"tag:{site.authority}:feed/{name}"
 
 
@@ -72,18 +69,9 @@ def gone_path(path: str) -> str:
     return path + GONE
 
 
-def category_stem(value: str) -> str:
-    """The path of a category without the extension that names a format."""
-    return f"{CATEGORY_FOLDER}/{slug(value)}"
-
-
-def category_path(value: str, extension: str) -> str:
-    return f"{category_stem(value)}.{extension}"
-
-
-def archive_path(value: str, year: int, number: int) -> str:
+def archive_path(stem: str, year: int, number: int) -> str:
     """A page of older articles: the `number`th of a year, from 1, counted from the oldest."""
-    return f"{category_stem(value)}/{year:04d}-{number}.html"
+    return f"{stem}/{year:04d}-{number}.html"
 
 
 def error_path(status: int) -> str:

@@ -14,16 +14,23 @@ if TYPE_CHECKING:
     from feedsync.model import Site
 
 
-def draw_opml(site: Site, feeds: Iterable[Feed]) -> bytes:
-    """The list of these feeds, in their order."""
-    outlines = "".join(
+def draw_outline(feed: Feed) -> str:
+    """One feed in the list."""
+    return (
         f'<outline type="rss" text="{escape(feed.title)}" title="{escape(feed.title)}" '
         f'xmlUrl="{escape(feed.url("atom"))}" htmlUrl="{escape(feed.alternate)}"/>\n'
-        for feed in feeds
+    )
+
+
+def draw_opml(site: Site, everything: str, groups: Iterable[tuple[str, Iterable[str]]]) -> bytes:
+    """The outline of the feed of everything, then the others under the headings of their kinds, in their order."""
+    body = everything + "".join(
+        f'<outline text="{escape(heading)}" title="{escape(heading)}">\n{"".join(outlines)}</outline>\n'
+        for heading, outlines in groups
     )
     title = escape(strip_illegal(site.title))
     document = (
-        f'{HEAD}<opml version="2.0">\n<head>\n<title>{title}</title>\n</head>\n<body>\n{outlines}</body>\n</opml>\n'
+        f'{HEAD}<opml version="2.0">\n<head>\n<title>{title}</title>\n</head>\n<body>\n{body}</body>\n</opml>\n'
     ).encode()
     check_well_formed(document, "feeds.opml")
     return document

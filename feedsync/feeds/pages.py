@@ -17,17 +17,20 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedsync.feeds import names
-from feedsync.feeds.feed import content_of, feed_of_all, feed_of_category, outlet_of, title_of
+from feedsync.feeds.feed import content_of, feed_of_all, feed_of_term, outlet_of, title_of
 from feedsync.feeds.formats import FORMATS
+from feedsync.feeds.schemes import SCHEMES
 from feedsync.feeds.style import STYLE
+from feedsync.model import CATEGORY, OUTLET, SYMBOL, TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from feedsync.feeds.diff import Edit
-    from feedsync.feeds.feed import Feed
-    from feedsync.model import Entry, Known, Origin, Site
+    from feedsync.feeds.feed import Feed, Labels
+    from feedsync.feeds.schemes import Scheme
+    from feedsync.model import Article, Entry, Known, Origin, Site
 
 _TEMPLATES = Environment(
     loader=PackageLoader("feedsync.feeds"),
@@ -60,9 +63,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryLine:
-    """A category as pages show it."""
+class TermLine:
+    """A category, an outlet, a symbol or a tag as pages show it."""
 
+    scheme: Scheme
     value: str
     label: str
     articles: int = 0
@@ -71,11 +75,20 @@ class CategoryLine:
     @property
     def stem(self) -> str:
         """Its path without the extension that names a format."""
-        return names.category_stem(self.value)
+        return self.scheme.stem(self.value)
 
     @property
     def slug(self) -> str:
-        return names.slug(self.value)
+        return self.scheme.slug(self.value)
+
+    @property
+    def title(self) -> str:
+        return self.scheme.title(self.value, self.label)
+
+    @property
+    def name(self) -> str:
+        """What it is called below the heading of its scheme: a symbol still has its code, for names are not unique."""
+        return self.title if self.scheme.name == SYMBOL else self.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +100,19 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """The feeds of a scheme on the index: the largest, and how many there are."""
+
+    scheme: Scheme
+    feeds: int
+    largest: tuple[TermLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """From an article to its neighbours in a category."""
 
-    category: CategoryLine
+    category: TermLine
     newer: Line | None
     older: Line | None
 
@@ -123,8 +145,15 @@ def line_of(known: Known, site: Site, *, pages: bool) -> Line:
     return Line(path, title_of(article), outlet, known.published, article.published.exact)
 
 
-def draw_index(site: Site, sections: Sequence[Section], newest: Sequence[Line], *, search: bool = True) -> bytes:
-    """All categories as `draw_section` made them, how to subscribe, and with `search` a form for that."""
+def draw_index(
+    site: Site,
+    sections: Sequence[Section],
+    newest: Sequence[Line],
+    shelves: Sequence[Shelf] = (),
+    *,
+    search: bool = True,
+) -> bytes:
+    """All categories as `draw_section` made them, what else there is, and with `search` a form for that."""
     return _draw(
         "index.html",
         site,
@@ -133,40 +162,50 @@ def draw_index(site: Site, sections: Sequence[Section], newest: Sequence[Line], 
         links="".join([section.link for section in sections]),
         sections="".join([section.body for section in sections]),
         newest=newest,
+        shelves=shelves,
         search=search,
     )
 
 
-def draw_section(site: Site, category: CategoryLine) -> Section:
+def draw_list(site: Site, scheme: Scheme, listed: Iterable[str]) -> bytes:
+    """All feeds of a scheme as `draw_listed` made them."""
+    return _draw("list.html", site, scheme.list_path, scheme=scheme, listed="".join(listed))
+
+
+def draw_listed(site: Site, term: TermLine) -> str:
+    """A feed in the list of its scheme. Without a number: the list changes when a feed comes or goes."""
+    macros: Any = _TEMPLATES.get_template("section.html").module
+    return str(macros.listed(site, term, names.url(site, ""), ""))
+
+
+def draw_section(site: Site, category: TermLine) -> Section:
     """A category as the index shows it, with its newest titles."""
     macros: Any = _TEMPLATES.get_template("section.html").module
     return Section(str(macros.link(site, category)), str(macros.section(site, category)))
 
 
-def draw_category(
-    site: Site, category: CategoryLine, older: str, years: Sequence[tuple[int, str]], *, pages: bool = True
-) -> bytes:
-    """The newest articles of a category, its feeds, and the way to the older ones."""
+def draw_term(site: Site, term: TermLine, older: str, years: Sequence[tuple[int, str]], *, pages: bool = True) -> bytes:
+    """The newest articles of a term, its feeds, and the way to the older ones where there are pages of them."""
     return _draw(
-        "category.html",
+        "term.html",
         site,
-        names.category_path(category.value, "html"),
-        category=category,
-        feed=feed_of_category(site, category.value, category.label, ()),
+        f"{term.stem}.html",
+        term=term,
+        feed=feed_of_term(site, term.scheme, term.value, term.label, ()),
         older=older,
         years=years,
         archived=pages,
     )
 
 
-def draw_archive(site: Site, category: CategoryLine, stretch: Stretch) -> bytes:
+def draw_archive(site: Site, category: TermLine, stretch: Stretch) -> bytes:
     """A page of older articles."""
     return _draw(
         "archive.html",
         site,
-        names.archive_path(category.value, stretch.year, stretch.number),
+        names.archive_path(category.stem, stretch.year, stretch.number),
         category=category,
-        feed=feed_of_category(site, category.value, category.label, ()),
+        feed=feed_of_term(site, category.scheme, category.value, category.label, ()),
         stretch=stretch,
     )
 
@@ -174,12 +213,12 @@ def draw_archive(site: Site, category: CategoryLine, stretch: Stretch) -> bytes:
 def draw_article(
     site: Site,
     entry: Entry,
-    labels: Mapping[str, str],
+    labels: Labels,
     steps: Sequence[Step] = (),
     edits: Sequence[Edit] = (),
     origins: Sequence[Origin] | None = None,
 ) -> bytes:
-    """One article; the address of this page is permanent.
+    """One article; the address of this page is permanent. It leads to all pages for which there are `labels`.
 
     `edits` are its revisions, newest first; `origins` the documents it came from, if it is to say.
     """
@@ -192,11 +231,32 @@ def draw_article(
         known=known,
         article=article,
         text=_for_pages(content_of(entry)),
-        categories=[CategoryLine(c.term, labels.get(c.term, c.term)) for c in article.categories],
+        outlet=_term_line(OUTLET, article.credit.outlet, labels) if article.credit else None,
+        filed=_filed(article, labels),
         steps=steps,
         edits=edits,
         origins=origins,
     )
+
+
+def _filed(article: Article, labels: Labels) -> list[tuple[str, list[TermLine]]]:
+    """What an article is filed under, by the headings people read."""
+    said = {
+        CATEGORY: [c.term for c in article.categories],
+        SYMBOL: [s.value for s in article.symbols],
+        TAG: article.tags,
+    }
+    groups = [
+        (SCHEMES[name].heading, [line for value in values if (line := _term_line(name, value, labels))])
+        for name, values in said.items()
+    ]
+    return [(heading, lines) for heading, lines in groups if lines]
+
+
+def _term_line(name: str, value: str, labels: Labels) -> TermLine | None:
+    """What leads to the page of a term; nothing where it has none."""
+    label = labels.get((name, value), value if name == CATEGORY else None)
+    return TermLine(SCHEMES[name], value, label) if label else None
 
 
 def draw_error(site: Site, status: int) -> bytes:

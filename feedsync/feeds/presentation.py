@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import msgspec
 
 from feedsync import __version__
+from feedsync.feeds.schemes import SCHEMES, Scheme
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
-from feedsync.model import Site
+from feedsync.model import OUTLET, SYMBOL, TAG, CustomFeed, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,26 @@ class Presentation:
     search: bool = True
     """The index has a form for searches; whatever serves the tree must answer them."""
 
+    outlets: bool = True
+    tags: bool = True
+    symbols: bool = True
+    """Whether there are feeds of outlets, of tags, of symbols."""
+    custom: tuple[CustomFeed, ...] = ()
+    """Feeds of the configuration; the store knows what changed of them."""
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """What has feeds, besides everything."""
+        off = {OUTLET: not self.outlets, TAG: not self.tags, SYMBOL: not self.symbols}
+        return tuple(scheme for name, scheme in SCHEMES.items() if not off.get(name, False))
+
     @property
     def fingerprint(self) -> str:
-        """Changes when anything but the articles changes what is published."""
-        return f"{__version__} {' '.join(SHEETS)} " + msgspec.json.encode(self, order="sorted").decode()
+        """Changes when anything but the articles and the custom feeds changes what is published."""
+        return (
+            f"{__version__} {' '.join(SHEETS)} "
+            + msgspec.json.encode(replace(self, custom=()), order="sorted").decode()
+        )
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from feedsync import __version__
 from feedsync.feeds import names
-from feedsync.feeds.feed import content_of, outlet_of, rfc3339, title_of, words_of
+from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
 from feedsync.feeds.xml import HEAD, check_well_formed, escape
 from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from feedsync.feeds.feed import Feed
+    from feedsync.feeds.feed import Feed, Labels
     from feedsync.model import Entry, Site
 
 _OPENING = (
@@ -31,14 +31,18 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 """What may stand in an RSS image."""
 
 
-def draw_entry(entry: Entry, site: Site, labels: Mapping[str, str]) -> bytes:
-    """The XML of one entry. `labels` maps category values to what people read."""
+def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
+    """The XML of one entry. Symbols have the taxonomy of the Atom entry; other categories are for people alone."""
     known, article = entry.known, entry.known.article
     origin = article.attribution
     source = ""
     if origin and origin.url:  # RSS wants it
         source = f'<source url="{escape(origin.url)}">{escape(strip_illegal(origin.title))}</source>'
     categories = "".join(f"<category>{escape(word)}</category>" for word in words_of(article, labels))
+    categories += "".join(
+        f'<category domain="{escape(symbol.scheme)}">{escape(symbol.label)}</category>'
+        for symbol in symbols_of(article, site, labels)
+    )
     return (
         f"<item><title>{escape(title_of(article))}</title>"
         f"<link>{escape(names.url(site, names.article_path(article.key)))}</link>"

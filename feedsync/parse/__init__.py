@@ -4,6 +4,7 @@ The functions for fetched documents are in `page`, `listing` and `upstream`, and
 """
 
 from feedsync.parse.clean import text_of
+from feedsync.parse.credit import is_topic
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
@@ -15,6 +16,7 @@ from feedsync.parse.unfinished import looks_unfinished
 __all__ = [
     "ListShape",
     "Rewrite",
+    "is_topic",
     "key_from_user",
     "key_of_url",
     "looks_unfinished",

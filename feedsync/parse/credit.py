@@ -52,6 +52,11 @@ def outlet_of_tag(tag: str) -> str:
     return "" if outlet in _CHANNELS else outlet
 
 
+def is_topic(tag: str) -> bool:
+    """Whether a tag says what an article is about, not who published it or which channel it came by."""
+    return not tag.endswith(_SUFFIX)
+
+
 def outlet_of_line(text: str) -> str:
     """The outlet in a whole paragraph that is a credit line; "" when it is none."""
     text = text.strip()

@@ -3,6 +3,7 @@
 from feedsync.query.expression import And, Before, Expression, Field, Not, Or, Since, Text, words_of
 from feedsync.query.language import QueryError, parse_query, quoted
 from feedsync.query.match import Subject, fold, matches, subject_of
+from feedsync.query.selection import Selection, selection_of
 from feedsync.query.snippet import Piece, marked, snippet
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Or",
     "Piece",
     "QueryError",
+    "Selection",
     "Since",
     "Subject",
     "Text",
@@ -22,6 +24,7 @@ __all__ = [
     "matches",
     "parse_query",
     "quoted",
+    "selection_of",
     "snippet",
     "subject_of",
     "words_of",

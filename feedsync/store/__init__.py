@@ -12,25 +12,26 @@ from sqlalchemy.pool import QueuePool
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
+from feedsync.store.custom import Custom
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
+from feedsync.store.filing import LEARNT, filed
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
 from feedsync.store.places import Beside, Spot
 from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Tombstone
 from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
 from feedsync.store.terms import Term
-from feedsync.store.write import ALL, CATEGORY, SYMBOL, Writer
+from feedsync.store.write import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = [
-    "ALL",
-    "CATEGORY",
-    "SYMBOL",
+    "LEARNT",
     "WORTHWHILE",
     "Beside",
+    "Custom",
     "FetchRow",
     "FetchSummary",
     "Fetches",
@@ -48,6 +49,7 @@ __all__ = [
     "Tombstone",
     "Writer",
     "exclusive",
+    "filed",
     "lock_holder",
     "stoppable",
 ]

@@ -186,8 +186,12 @@ terms = Table(
     Column("changed_seq", BigInteger, nullable=False),
     Column("published_seq", BigInteger, nullable=False),
     UniqueConstraint("scheme", "value"),
-    comment="what articles can be filed under: everything (scheme `all`), categories, symbols",
+    comment="what articles can be filed under: everything (scheme `all`), categories, outlets, tags, symbols",
 )
+# There may be tens of thousands: nothing asks for all of them at each article.
+Index("ix_terms_due", terms.c.scheme, terms.c.value, sqlite_where=text("changed_seq > published_seq"))
+Index("ix_terms_changed", terms.c.scheme, terms.c.changed_seq)
+Index("ix_terms_largest", terms.c.scheme, terms.c.articles.desc(), terms.c.value)
 
 memberships = Table(
     "memberships",
@@ -263,6 +267,14 @@ term_labels = Table(
     Column("label", Text, primary_key=True),
     Column("articles", Integer, nullable=False),
     comment="how many articles suggest each label; the most suggested is shown",
+)
+
+custom_feeds = Table(
+    "custom_feeds",
+    metadata,
+    Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("definition", Text, nullable=False),
+    comment="the feeds of the configuration: what the memberships of each were decided by (JSON)",
 )
 
 search_numbers = Table(

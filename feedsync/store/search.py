@@ -207,7 +207,7 @@ def _span(expression: Expression) -> tuple[int, int]:
         case Before(at):
             return _FIRST_US, to_us(at)
         case And(parts):
-            spans = [_span(part) for part in parts]
+            spans = [(_FIRST_US, _LAST_US), *map(_span, parts)]
             return max(first for first, _ in spans), min(last for _, last in spans)
         case _:
             return _FIRST_US, _LAST_US

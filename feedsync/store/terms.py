@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, func, select
 
-from feedsync.store.schema import terms, tombstones
+from feedsync.store.schema import custom_feeds, terms, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _TOLD = exists().where(tombstones.c.term_id == terms.c.id)
-_STANDING = (terms.c.articles > 0) | _TOLD
+_ASKED = exists().where(custom_feeds.c.term_id == terms.c.id)
+_STANDING = (terms.c.articles > 0) | _TOLD | _ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Term:
     published_seq: int
     told: bool = False
     """Whether something was withdrawn from it."""
+    asked: bool = False
+    """Whether the configuration asks for it."""
 
     @property
     def due(self) -> bool:
@@ -39,8 +42,10 @@ class Term:
 
     @property
     def standing(self) -> bool:
-        """Whether there is a feed of it: of articles, or of none any more, for those who have what was withdrawn."""
-        return self.articles > 0 or self.told
+        """Whether there is a feed of it: of articles, of none any more for those who have what was withdrawn, or of
+        none yet.
+        """
+        return self.articles > 0 or self.told or self.asked
 
 
 class Terms:
@@ -56,9 +61,15 @@ class Terms:
         """The terms of these schemes that changed since their feeds were published."""
         return self._terms(terms.c.scheme.in_(schemes), terms.c.changed_seq > terms.c.published_seq)
 
-    def changed_terms(self, scheme: str, seq: int) -> list[Term]:
-        """The terms of a scheme that changed after a sequence."""
-        return self._terms(terms.c.scheme == scheme, terms.c.changed_seq > seq)
+    def changed_terms(self, seq: int, *schemes: str) -> list[Term]:
+        """The terms of these schemes that changed after a sequence."""
+        return self._terms(terms.c.scheme.in_(schemes), terms.c.changed_seq > seq)
+
+    def largest(self, scheme: str, limit: int) -> list[Term]:
+        """The terms of a scheme that have most articles; of equals, the lesser values."""
+        of_scheme = select(terms, _TOLD, _ASKED).where(terms.c.scheme == scheme, _STANDING)
+        statement = of_scheme.order_by(terms.c.articles.desc(), terms.c.value).limit(limit)
+        return [Term(*row) for row in self.connection.execute(statement).all()]
 
     def named_terms(self, scheme: str, values: Iterable[str]) -> dict[str, Term]:
         """The terms of a scheme that have these values, by value."""
@@ -69,11 +80,11 @@ class Terms:
             for term in self._terms(terms.c.scheme == scheme, terms.c.value.in_(wanted[start : start + _CHUNK]))
         }
 
-    def standing(self, scheme: str) -> int:
-        """How many terms of a scheme have feeds."""
-        statement = select(func.count()).where(terms.c.scheme == scheme, _STANDING)
+    def standing(self, *schemes: str) -> int:
+        """How many terms of these schemes have feeds."""
+        statement = select(func.count()).where(terms.c.scheme.in_(schemes), _STANDING)
         return self.connection.execute(statement).scalar_one()
 
     def _terms(self, *conditions: ColumnElement[bool]) -> list[Term]:
-        statement = select(terms, _TOLD).where(*conditions).order_by(terms.c.scheme, terms.c.value)
+        statement = select(terms, _TOLD, _ASKED).where(*conditions).order_by(terms.c.scheme, terms.c.value)
         return [Term(*row) for row in self.connection.execute(statement).all()]

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from feedsync.model import CATEGORY, CUSTOM
 from feedsync.store.codec import encode, id_of_key, to_us
+from feedsync.store.custom import Custom
+from feedsync.store.filing import LEARNT, Filed, filed
 from feedsync.store.read import FileRow, Reader
 from feedsync.store.schema import (
     aliases,
@@ -36,10 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.sql.dml import UpdateBase
 
-    from feedsync.model import Change, Known, Word
-
-ALL, CATEGORY, SYMBOL = "all", "category", "symbol"
-"""The schemes of terms: everything (one term, of value ""), categories, symbols."""
+    from feedsync.model import Change, CustomFeed, Known, Word
 
 _FEW = 500
 
@@ -169,6 +169,12 @@ class Writer(Reader):
         self._file(filings, now)
         self.set_state("seq", str(seq))
 
+    def adopt(self, feeds: Sequence[CustomFeed], timezone: str) -> None:
+        """Make these the custom feeds; those that are new, changed or removed are due."""
+        seq = int(self.state("seq") or 0) + 1
+        Custom(self.connection).adopt(feeds, timezone, seq)
+        self.set_state("seq", str(seq))
+
     def mark_published(self, published: dict[int, int]) -> None:
         """Record up to which change each term's feed is published."""
         self._many(_MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
@@ -183,9 +189,13 @@ class Writer(Reader):
 
     def _file(self, filings: Sequence[tuple[int, Change]], now: datetime) -> None:
         """Keep memberships, label counts and the marks of touched feeds in step with the articles."""
-        wanted: list[tuple[int, Change, dict[Term, tuple[str, str]], dict[Term, tuple[str, str]]]] = [
-            (seq, change, _terms_of(change.before), _terms_of(change.after)) for seq, change in filings
+        wanted: list[tuple[int, Change, Filed, Filed]] = [
+            (seq, change, filed(change.before), filed(change.after)) for seq, change in filings
         ]
+        customs = Custom(self.connection).places([change for _, change in filings])
+        for (_, _, before, after), (stood, stands) in zip(wanted, customs, strict=True):
+            before |= {(CUSTOM, name): ("", "") for name in stood}
+            after |= {(CUSTOM, name): ("", "") for name in stands}
         ids = self._term_ids({term for _, _, before, after in wanted for term in (*before, *after)})
         now_us = to_us(now)
         buried: list[Values] = []
@@ -205,8 +215,7 @@ class Writer(Reader):
             revised = change.before is not None and change.before.revised != change.after.revised
             for term in before.keys() | after.keys():
                 term_id = ids[term]
-                if term[0] != SYMBOL:
-                    touched[term_id] = seq
+                touched[term_id] = seq
                 if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
                     for known in filter(None, (change.before, change.after)):
                         shifted.append((term_id, to_us(known.published), row_id))
@@ -221,9 +230,9 @@ class Writer(Reader):
                     joined.append((term_id, row_id, published_us, now_us, role, label, revised_us))
                 elif rescheduled or revised or before[term] != after[term]:
                     role, label = after[term]
-                    filed = {"b_term": term_id, "b_article": row_id}
+                    place = {"b_term": term_id, "b_article": row_id}
                     times = {"b_published": published_us, "b_revised": revised_us}
-                    moved.append({**filed, **times, "b_role": role, "b_label": label})
+                    moved.append({**place, **times, "b_role": role, "b_label": label})
                 if term in before and before[term][1]:
                     labels[term_id, before[term][1]] -= 1
                 if term in after and after[term][1]:
@@ -284,21 +293,24 @@ class Writer(Reader):
             if label == term.label:
                 continue
             self.connection.execute(update(terms).where(terms.c.id == term_id).values(label=label))
-            if term.scheme == CATEGORY and term.published_seq >= 0:
-                # Every entry of the category shows the label, in whatever feed it stands.
+            if term.scheme in LEARNT and term.published_seq >= 0:
+                # Every entry of the term shows the label, in whatever feed it stands.
                 self._touch_members(term_id, seq)
 
     def _touch_members(self, term_id: int, seq: int) -> None:
         """Mark every article of a term, and every feed one of them stands in."""
         members = select(memberships.c.article_id).where(memberships.c.term_id == term_id)
         self.connection.execute(update(articles).where(articles.c.id.in_(members)).values(seq=seq))
-        touched = update(terms).where(terms.c.scheme != SYMBOL).values(changed_seq=seq)
         few = list(self.connection.execute(members.limit(_FEW + 1)).scalars())
-        if len(few) <= _FEW:  # labels change while a category is young; of an old one, all feeds are drawn
+        if len(few) <= _FEW:  # labels change while a term is young
+            known = self.heads(few).values()
+            shared = list(self._term_ids({term for one in known for term in filed(one)}).values())
+            shared += Custom(self.connection).holding(few)
+        else:
             beside = memberships.alias("beside")
-            shared = select(1).where(beside.c.term_id == terms.c.id, beside.c.article_id.in_(few)).exists()
-            touched = touched.where(shared)
-        self.connection.execute(touched)
+            among = select(beside.c.term_id).where(beside.c.article_id.in_(members)).distinct()
+            shared = list(self.connection.execute(among).scalars())
+        self._many(_TOUCH, [{"b_id": shared_id, "b_seq": seq} for shared_id in shared])
 
     def _term_ids(self, wanted: set[Term]) -> dict[Term, int]:
         found: dict[Term, int] = {}
@@ -389,14 +401,3 @@ def _shown(known: Known | None) -> object:
     if known is None:
         return None
     return known.article, known.published, known.updated, known.withdrawal, known.documents.keys()
-
-
-def _terms_of(known: Known | None) -> dict[Term, tuple[str, str]]:
-    """Where an article stands, with its role and the label it suggests; nowhere while it is held or withdrawn."""
-    if known is None or known.hidden:
-        return {}
-    article = known.article
-    filed: dict[Term, tuple[str, str]] = {(ALL, ""): ("", "")}
-    filed |= {(CATEGORY, category.term): ("", category.label) for category in article.categories}
-    filed |= {(SYMBOL, symbol.value): (symbol.role.value, symbol.name) for symbol in article.symbols}
-    return filed

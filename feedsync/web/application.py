@@ -35,7 +35,7 @@ _PREFLIGHT = (
 _UNREADABLE = page(503, "暂时无法读取，请稍后再试。 Not readable just now, try again soon.", (("Retry-After", "5"),))
 _SAID = {
     404: "没有这个页面。 There is no such page.",
-    410: "这篇文章已经撤下。 This article was withdrawn.",
+    410: "这里的内容已经撤下。 What stood here is gone for good.",
     405: "这里只能读取（GET、HEAD）。 This can only be read (GET, HEAD).",
 }
 _PRECONDITION_FAILED = bare(412)

@@ -32,15 +32,20 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def stems(tree: Path) -> list[Path]:
-    found = sorted(path.with_suffix("") for path in tree.rglob("*.atom"))
+    found = sorted(path.with_name(path.name.removesuffix(".atom")) for path in tree.rglob("*.atom"))
     assert len(found) > 2
     return found
+
+
+def of(stem: Path, extension: str) -> Path:
+    """A file of a feed, whose name may hold dots."""
+    return stem.with_name(f"{stem.name}.{extension}")
 
 
 def test_atom_is_what_rfc_4287_asks_for(tree: Path) -> None:
     schema = etree.RelaxNG(etree.parse(HERE / "atom.rng"))
     for stem in stems(tree):
-        feed = etree.parse(stem.with_suffix(".atom"))
+        feed = etree.parse(of(stem, "atom"))
         schema.assertValid(feed)
         for element in feed.iter(ATOM + "feed", ATOM + "entry"):
             relations = [(link.get("rel"), link.get("type")) for link in element.iterfind(ATOM + "link")]
@@ -75,12 +80,12 @@ def test_json_feed_is_what_the_specification_asks_for(tree: Path) -> None:
     schema = json.loads((HERE / "jsonfeed.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     for stem in stems(tree):
-        jsonschema.validate(json.loads(stem.with_suffix(".json").read_bytes()), schema)
+        jsonschema.validate(json.loads(of(stem, "json").read_bytes()), schema)
 
 
 def test_rss_is_what_the_specification_asks_for(tree: Path) -> None:
     for stem in stems(tree):
-        rss = etree.parse(stem.with_suffix(".rss")).getroot()
+        rss = etree.parse(of(stem, "rss")).getroot()
         assert (rss.tag, rss.get("version")) == ("rss", "2.0")
         (channel,) = rss
         for name in ("title", "link", "description", "language", "lastBuildDate", "generator"):
@@ -93,7 +98,7 @@ def test_rss_is_what_the_specification_asks_for(tree: Path) -> None:
 
 
 def test_opml_names_every_feed_that_is_there(tree: Path) -> None:
-    outlines = etree.parse(tree / "feeds.opml").findall("body/outline")
+    outlines = etree.parse(tree / "feeds.opml").findall("body//outline[@type]")
     urls = [outline.get("xmlUrl") for outline in outlines]
     assert sorted(urls) == sorted(f"http://127.0.0.1:8080/{s.relative_to(tree)}.atom" for s in stems(tree))
     for outline in outlines:
@@ -105,7 +110,7 @@ def test_opml_names_every_feed_that_is_there(tree: Path) -> None:
 def test_all_formats_hold_the_same_entries(tree: Path) -> None:
     everywhere: dict[str, Any] = {}
     for stem in stems(tree):
-        said = {f.extension: READ[f.extension](stem.with_suffix(f".{f.extension}").read_bytes()) for f in FORMATS}
+        said = {f.extension: READ[f.extension](of(stem, f.extension).read_bytes()) for f in FORMATS}
         assert said["atom"] == said["rss"] == said["json"]
         ids = [entry.id for entry in said["atom"]]
         assert len(ids) == len(set(ids))
@@ -116,7 +121,7 @@ def test_all_formats_hold_the_same_entries(tree: Path) -> None:
 
 def test_feedparser_takes_the_same_from_atom_and_rss(tree: Path) -> None:
     for stem in stems(tree):
-        atom, rss = (feedparser.parse(stem.with_suffix(suffix).read_bytes()) for suffix in (".atom", ".rss"))
+        atom, rss = (feedparser.parse(of(stem, extension).read_bytes()) for extension in ("atom", "rss"))
         assert not atom.bozo
         assert not rss.bozo
         assert (atom.version, rss.version) == ("atom10", "rss20")
@@ -126,5 +131,7 @@ def test_feedparser_takes_the_same_from_atom_and_rss(tree: Path) -> None:
             for name in ("id", "title", "link", "published_parsed", "updated_parsed", "author"):
                 assert one[name] == other[name], name
             assert [c.value for c in one.content] == [c.value for c in other.content]
-            assert list(dict.fromkeys(tag.label for tag in one.tags)) == [tag.term for tag in other.tags]
+            assert list(dict.fromkeys(tag.label for tag in one.tags)) == list(
+                dict.fromkeys(tag.term for tag in other.tags)
+            )
             assert not other.guidislink

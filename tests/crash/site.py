@@ -31,6 +31,11 @@ authority = "{AUTHORITY}"
 [feeds]
 min_entries = 500
 
+[[feeds.custom]]
+name = "some"
+title = "一些"
+query = "-没有的词"
+
 [server]
 port = 0
 

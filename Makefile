@@ -20,7 +20,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test crash attack fuzz check format readers pages bench lock clean install uninstall systemd
 .PHONY: run test check coverage format readers pages crash attack fuzz bench lock clean install uninstall systemd
 
 # Where `make install` puts things. The interpreter must be one that the service's user can reach.

@@ -60,8 +60,10 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         for listener in listeners:
             stack.enter_context(contextlib.closing(listener))
         server = stack.enter_context(HttpServer(_web(config), listeners))
-        _catch_up(config, store)
+        caught_up = _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
+        if not caught_up:
+            worker.publish()
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
         where = ", ".join(map(_address, listeners))
         log.info("ready", extra={"fields": {"version": __version__, "address": where, "pid": os.getpid()}})
@@ -108,15 +110,23 @@ def _web(config: Config) -> Options:
     )
 
 
-def _catch_up(config: Config, store: Store) -> None:
-    """Publish what is due from the store alone, so that whoever is told READY finds feeds."""
+def _catch_up(config: Config, store: Store) -> bool:
+    """Publish what is due from the store alone, so that whoever is told READY finds feeds.
+
+    False when that would take long, as after an upgrade: until then the feeds are those of before.
+    """
+    tree = Tree(config.output)
+    publisher = Publisher(tree, config.presentation)
     try:
         with store.lock(_say_waiting):
-            tree = Tree(config.output)
             tree.sweep()  # what was being written when we were killed; what is due is not, after this
-            Publisher(tree, config.presentation).publish(store)
+            with store.reading() as reader:
+                if publisher.takes_long(reader):
+                    return False
+            publisher.publish(store)
     except FeedsyncError as error:
         log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
+    return True
 
 
 @contextlib.contextmanager
@@ -224,8 +234,12 @@ class _Worker:
         self._config = kept
         self._passes.adopt(kept)
         self._plan()
-        self._schedule.soon(self._passes.publish)
+        self.publish()
         return kept
+
+    def publish(self) -> None:
+        """Publish what is due, soon."""
+        self._schedule.soon(self._passes.publish)
 
     def rearm(self) -> None:
         """Let nothing wait for a time that the clock has taken back."""

@@ -10,25 +10,38 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, instead, stem_of
+from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, stem_of
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
 from feedsync.model import ALL, CUSTOM, KEY_PATTERN
+from feedsync.shares import (
+    MANY_FEEDS,
+    MANY_PAGES,
+    PAGES_PER_SHARE,
+    Crew,
+    Feeds,
+    Pages,
+    PublishReport,
+    archives_in_shares,
+    feeds_in_shares,
+    put_pages,
+)
 from feedsync.store import Custom, Spot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from feedsync.drawing import File
     from feedsync.feeds import Presentation
     from feedsync.outputs import Batch, Tree
     from feedsync.outputs.tree import Mark
+    from feedsync.shares import Share
     from feedsync.store import Reader, Store, Term
+    from feedsync.workers import Workers
 
-_PAGES_PER_BATCH = 500
 _FILES_PER_BATCH = 1000
 _RECHECK_S = 60.0
 """How long a tree whose folders show no change is believed to be whole."""
@@ -40,26 +53,6 @@ _FOLDERS = ("", *_FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
-
-
-@dataclass(slots=True)
-class PublishReport:
-    """Feeds written and left as they were, one each whatever its formats; pages are counted apart."""
-
-    written: int = 0
-    unchanged: int = 0
-    pages: int = 0
-    removed: int = 0
-
-    def __add__(self, later: PublishReport) -> PublishReport:
-        """Both as one: what was left alone is what neither wrote."""
-        written = self.written + later.written
-        return PublishReport(
-            written,
-            max(0, later.written + later.unchanged - written),
-            self.pages + later.pages,
-            self.removed + later.removed,
-        )
 
 
 class Publisher:
@@ -79,9 +72,11 @@ class Publisher:
         *,
         everything: bool = False,
         force: bool = False,
+        workers: Workers | None = None,
         progress: Callable[[int], None] = lambda _done: None,
     ) -> PublishReport:
         """Bring the tree up to date; with `everything`, draw it all anew and remove what does not belong.
+        Of much, `workers` draw their share.
 
         Raises OutputError when the tree cannot be written: what was there stays, and stays due. Also when it
         shows articles the store does not know, unless `force` says that they may go.
@@ -103,12 +98,19 @@ class Publisher:
                 writer.set_state("drawn", self._fingerprint)
             self._drawing.forget()
         report = PublishReport()
-        self._publish_due(store, report, progress)
+        self._publish_due(store, workers, report, progress)
         if everything:
             report.removed += self._remove_strangers(store)
         after = self._marks()
         self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report
+
+    def takes_long(self, reader: Reader) -> bool:
+        """Whether so much is due that publishing takes more than moments."""
+        if self._is_much(reader, reader.due(ALL, *self._schemes)):
+            return True
+        anew = reader.state("drawn") != self._fingerprint or self._misses_files(reader)
+        return anew and max(_articles(reader) // MANY_PAGES, reader.standing(*self._schemes) // MANY_FEEDS) > 0
 
     def behind(self, reader: Reader) -> bool:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
@@ -164,7 +166,7 @@ class Publisher:
                 for page in archive.pages():
                     yield self._drawing.archive_page(reader, term, archive, page)
         point = (-1, 0)
-        while changed := reader.changed_entries(point, _PAGES_PER_BATCH):
+        while changed := reader.changed_entries(point, PAGES_PER_SHARE):
             point = changed[-1][0]
             yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
 
@@ -245,19 +247,38 @@ class Publisher:
             "if the loss is meant, `feedsync publish --force`",
         )
 
-    def _publish_due(self, store: Store, report: PublishReport, progress: Callable[[int], None]) -> None:
+    def _publish_due(
+        self, store: Store, workers: Workers | None, report: PublishReport, progress: Callable[[int], None]
+    ) -> None:
         """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each."""
         with store.reading() as reader:
             due = reader.due(ALL, *self._schemes)
-            with self.tree.batch() as batch:
+            much = self._is_much(reader, due)
+            with (
+                self.tree.batch() as batch,
+                Crew(workers if much else None, store, self.tree, self.presentation) as crew,
+            ):
+
+                def put(shares: Sequence[Share]) -> Iterator[int]:
+                    check = partial(progress, 0)
+                    for number, share in crew.put(shares, self._drawing, reader, batch, check):
+                        report.take(share)
+                        yield number
+
                 pages_seq = _pages_seq(reader)
                 if self.presentation.pages:
-                    pages_seq = self._put_pages(store, reader, batch, report, progress)
-                    self._put_archives(reader, batch, due, report, progress)
-                self._put_feeds(reader, batch, [term for term in due if term.scheme != ALL], report)
+                    if pages_seq < 0:
+                        pages_seq = self._put_all_pages(store, reader, batch, put, progress)
+                    else:
+                        pages_seq = self._put_changed_pages(store, reader, batch, report, progress)
+                    for _ in put(archives_in_shares(self._changed_archives(reader, due))):
+                        _settle_many(batch)
+                for _ in put(feeds_in_shares([term for term in due if term.scheme != ALL])):
+                    _settle_many(batch)
                 batch.settle()  # the feed of everything is the largest: nobody waits for it
                 everything = [term for term in due if term.scheme == ALL]
-                self._put_feeds(reader, batch, everything if reader.terms(ALL) else [EVERYTHING], report)
+                feeds = Feeds(tuple(everything if reader.terms(ALL) else [EVERYTHING]))
+                report.take(feeds.put(self._drawing, reader, batch))
             front = bool(due) or not reader.terms(ALL)
             with self.tree.batch() as batch:
                 for path, content in (*self._drawing.front(reader), *self._drawing.fixed()) if front else ():
@@ -267,8 +288,8 @@ class Publisher:
                         report.removed += batch.remove(path)
                 for path, target in self._aliases():
                     batch.alias(path, target)
-            feeds = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
-            report.unchanged = feeds - report.written
+            standing = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
+            report.unchanged = standing - report.written
             progressed = pages_seq != _pages_seq(reader)
         if due or progressed:
             with store.writing() as writer:
@@ -276,7 +297,39 @@ class Publisher:
                 writer.set_state("archives_seq", str(pages_seq))
                 writer.mark_published({term.id: term.changed_seq for term in due})
 
-    def _put_pages(
+    def _is_much(self, reader: Reader, due: Sequence[Term]) -> bool:
+        if len(due) >= MANY_FEEDS:
+            return True
+        return self.presentation.pages and _pages_seq(reader) < 0 and _articles(reader) >= MANY_PAGES
+
+    def _put_all_pages(
+        self,
+        store: Store,
+        reader: Reader,
+        batch: Batch,
+        put: Callable[[Sequence[Share]], Iterator[int]],
+        progress: Callable[[int], None],
+    ) -> int:
+        """Every article page, in shares. Returns the sequence up to which they are drawn; remembers it as they come."""
+        ends = reader.points(PAGES_PER_SHARE)
+        starts = [(-1, _LAST_ID), *ends]
+        done: set[int] = set()
+        through = 0
+        for number in put([Pages(start, PAGES_PER_SHARE) for start in starts[: len(ends)]]):
+            done.add(number)
+            progress(PAGES_PER_SHARE)
+            if len(batch) < _FILES_PER_BATCH:
+                continue
+            batch.settle()
+            while through in done:
+                through += 1
+            if through:
+                with store.writing() as writer:
+                    # Others may share the last sequence; they are not drawn yet.
+                    writer.set_state("pages_seq", str(ends[through - 1][0] - 1))
+        return starts[-1][0]
+
+    def _put_changed_pages(
         self,
         store: Store,
         reader: Reader,
@@ -290,23 +343,18 @@ class Publisher:
         """
         pages_seq = _pages_seq(reader)
         point = (pages_seq, _LAST_ID)
-        neighbours: set[int] = set()
-        if pages_seq >= 0:
-            neighbours = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
+        neighbours = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
         while True:
-            changed = reader.changed_entries(point, _PAGES_PER_BATCH)
+            changed = reader.changed_entries(point, PAGES_PER_SHARE)
             files, beside = self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])
-            if pages_seq >= 0:
-                files += self._still(reader, neighbours | beside, pages_seq)
+            files += self._still(reader, neighbours | beside, pages_seq)
             neighbours.clear()
-            for path, content in files:
-                report.pages += batch.put(path, content)
-                batch.remove(instead(path))
+            report.take(put_pages(batch, files))
             if not changed:
                 return point[0]
             point = changed[-1][0]
             progress(len(changed))
-            if len(changed) == _PAGES_PER_BATCH:
+            if len(changed) == PAGES_PER_SHARE:
                 batch.settle()
                 with store.writing() as writer:
                     # Others may share the last sequence; they are not drawn yet.
@@ -317,53 +365,15 @@ class Publisher:
         still = sorted(i for i, changed_seq in reader.seqs(ids).items() if changed_seq <= seq)
         return self._drawing.articles(reader, list(reader.entries(still)))[0]
 
-    def _put_archives(
-        self,
-        reader: Reader,
-        batch: Batch,
-        due: Iterable[Term],
-        report: PublishReport,
-        progress: Callable[[int], None],
-    ) -> None:
-        """The archive pages of categories that are due; those of a category never published are all drawn."""
+    def _changed_archives(self, reader: Reader, due: Iterable[Term]) -> list[tuple[Term, tuple[Spot, ...]]]:
+        """The categories that are due, each with its articles that changed since it was published."""
         due = [term for term in due if _archived(term)]
         changed: defaultdict[str, list[Spot]] = defaultdict(list)
         if any(term.published_seq >= 0 for term in due):
             for article_id, known in reader.changed_heads(int(reader.state("archives_seq") or -1)):
                 for category in known.article.categories:
                     changed[category.term].append(Spot(article_id, known.published))
-        for term in due:
-            archive = self._drawing.archive(reader, term)
-            if term.published_seq >= 0:
-                pages, years = archive.due(changed[term.value])
-            else:
-                pages, years = set(archive.pages()), set()
-            for page in sorted(pages):
-                report.pages += batch.put(*self._drawing.archive_page(reader, term, archive, page))
-            for year in years:
-                number = archive.last(year) + 1
-                while batch.remove(archive.path((year, number))):
-                    report.removed += 1
-                    number += 1
-            _settle_many(batch)
-            progress(0)
-
-    def _put_feeds(self, reader: Reader, batch: Batch, due: Iterable[Term], report: PublishReport) -> None:
-        """The feeds of these terms with their first pages, nothing of those that have none any more."""
-        for term in due:
-            changed = [batch.put(path, content) for path, content in self._drawing.feed(reader, term)]
-            report.written += any(changed)
-            for path, content in self._drawing.first_page(reader, term):
-                batch.put(path, content)
-            if term.scheme != ALL and not term.standing:
-                for extension in EXTENSIONS:
-                    report.removed += batch.remove(f"{stem_of(term)}.{extension}")
-            for path, content in self._drawing.gone(term):
-                batch.put(path, content)
-            if term.asked:
-                for extension in EXTENSIONS:
-                    batch.remove(names.gone_path(f"{stem_of(term)}.{extension}"))
-            _settle_many(batch)
+        return [(term, tuple(changed[term.value])) for term in due]
 
     def _remove_strangers(self, store: Store) -> int:
         """Remove files of feeds and articles that the store does not hold."""
@@ -396,6 +406,11 @@ class Publisher:
 
 def _archived(term: Term) -> bool:
     return term.scheme != ALL and SCHEMES[term.scheme].archived
+
+
+def _articles(reader: Reader) -> int:
+    """How many articles there are."""
+    return sum(term.articles for term in reader.terms(ALL))
 
 
 def _pages_seq(reader: Reader) -> int:

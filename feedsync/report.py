@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from feedsync.model import Outcome
-from feedsync.publish import PublishReport
+from feedsync.shares import PublishReport
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -182,7 +182,7 @@ class _Run:
                 self._progress.step(count)
 
         everything = self._request.full and not self._drawn
-        drawn = self._publisher.publish(self._store, everything=everything, progress=step)
+        drawn = self._publisher.publish(self._store, everything=everything, workers=self._workers, progress=step)
         self._report.feeds = self._report.feeds + drawn if self._drawn else drawn
         self._drawn = True
 

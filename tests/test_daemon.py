@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from feedsync.shares import MANY_FEEDS
 from tests.conftest import post
 from tests.test_cli import CONFIG, Shell
 
@@ -129,6 +130,24 @@ def test_a_dropped_file_is_in_its_feeds_within_a_second(daemon: Daemon) -> None:
 def test_whoever_is_told_ready_finds_feeds(daemon: Daemon) -> None:
     assert daemon.http.get("/all.atom").status_code == 200
     assert daemon.http.get("/").status_code == 200
+
+
+def test_what_takes_long_to_publish_is_published_after_ready(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    shell = Shell(tmp_path / "site")
+    for number in range(MANY_FEEDS):
+        shell.put(f"{number}.md", post(f"20250314260000{number:04d}", f"标题{number}", category=f"c{number}"))
+    shell.configure(CONFIG)
+    shell("resync")
+    daemon = Daemon(shell, tmp_path, CONFIG.replace("测试站", "改名站"))
+    with contextlib.closing(daemon):
+        daemon.hear("READY=1")
+        assert daemon.has("站", "/category/c0.atom")  # one or the other, whole
+        for number in (0, MANY_FEEDS - 1):
+            daemon.until(partial(daemon.has, "改名站", f"/category/c{number}.atom"))
+        daemon.until(partial(daemon.has, "改名站", "/index.html"))
+        assert daemon.stop() == 0
+        shell("publish", "--check")
 
 
 def test_a_slow_writer_is_waited_for(daemon: Daemon) -> None:

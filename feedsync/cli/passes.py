@@ -111,6 +111,7 @@ def publish_command(option: str | None, check: bool, force: bool) -> int:
     feedsync publish --check
     """
     from feedsync.store import Store
+    from feedsync.workers import Workers
 
     loaded = load(option)
     publisher = publisher_of(loaded)
@@ -124,9 +125,10 @@ def publish_command(option: str | None, check: bool, force: bool) -> int:
         Store.open(loaded.store_url, say_waiting, one_pass=True) as store,
         store.lock(say_waiting),
         progress_bar() as progress,
+        Workers("feedsync.shares") as workers,
     ):
         publisher.tree.sweep()
-        report = publisher.publish(store, everything=True, force=force, progress=progress.step)
+        report = publisher.publish(store, everything=True, force=force, workers=workers, progress=progress.step)
     click.echo(f"feeds: {report.written} written, {report.unchanged} unchanged; pages: {report.pages} written")
     return 0
 

@@ -1,5 +1,5 @@
 """Where feeds go: the published tree."""
 
-from feedsync.outputs.tree import Batch, Tree
+from feedsync.outputs.tree import Batch, Prepared, Tree
 
-__all__ = ["Batch", "Tree"]
+__all__ = ["Batch", "Prepared", "Tree"]

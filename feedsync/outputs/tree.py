@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
@@ -134,6 +135,30 @@ class Tree:
         """A set of files to put in place together."""
         return Batch(self.root)
 
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[Batch]:
+        """A set of files that another process puts in place."""
+        batch = Batch(self.root)
+        try:
+            yield batch
+        finally:
+            batch.hand_over().abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Files that were written beside their targets, and what is to go: all that is left of a batch to be settled."""
+
+    pending: dict[str, Path]
+    removed: list[Path]
+    undue: list[Path]
+    folders: set[Path]
+
+    def abandon(self) -> None:
+        for temporary in self.pending.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
 
 class Batch:
     """Files on their way into the tree. Use as a context manager: they are in place, durably, at its end."""
@@ -214,6 +239,19 @@ class Batch:
         """How many files, copies among them, wait to be put in place."""
         return len(self._pending)
 
+    def hand_over(self) -> Prepared:
+        """What is ready so far, for another process to adopt; this batch knows no more of it."""
+        prepared = Prepared(self._pending, self._removed, self._undue, self._folders)
+        self._pending, self._removed, self._undue, self._folders = {}, [], [], set()
+        return prepared
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Put these in place as well, after what was given before."""
+        self._pending |= prepared.pending
+        self._removed += prepared.removed
+        self._undue += prepared.undue
+        self._folders |= prepared.folders
+
     def settle(self) -> None:
         """Put what was given so far in place, durably, in the order in which it was given."""
         try:
@@ -271,9 +309,7 @@ class Batch:
         self._folders.add(folder)
 
     def _abandon(self) -> None:
-        for temporary in self._pending.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        Prepared(self._pending, [], [], set()).abandon()
 
 
 def _temporary(target: Path) -> Path:

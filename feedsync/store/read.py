@@ -345,6 +345,16 @@ class Reader(Places, Terms):
         rows = self.connection.execute(statement).all()
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
 
+    def points(self, step: int) -> list[tuple[int, int]]:
+        """The point of every so many-th article, and of the last; see `changed_entries`."""
+        statement = select(articles.c.seq, articles.c.id).where(~articles.c.held)
+        statement = statement.order_by(articles.c.seq, articles.c.id)
+        ends: list[tuple[int, int]] = []
+        for chunk in self.connection.execute(statement).partitions(step):
+            seq, article_id = chunk[-1]
+            ends.append((seq, article_id))
+        return ends
+
     def changed_heads(self, seq: int) -> Iterator[tuple[int, Known]]:
         """What is known of the articles that are shown and changed after a sequence, without their HTML."""
         statement = select(articles).where(articles.c.seq > seq, _SHOWN)

@@ -119,7 +119,7 @@ def marks_before_files() -> None:
 
     honest = Publisher._publish_due
 
-    def publish_due(publisher: Publisher, store: Any, report: Any, progress: Any) -> None:
+    def publish_due(publisher: Publisher, store: Any, *rest: Any) -> None:
         with store.writing() as writer:
             due = writer.due("all", "category")
             files = [file for term in due for file in publisher._drawing.feed(writer, term)]
@@ -128,7 +128,7 @@ def marks_before_files() -> None:
         with Tree.batch(publisher.tree) as batch:
             for path, content in files:
                 batch.put(path, content)
-        honest(publisher, store, report, progress)
+        honest(publisher, store, *rest)
 
     _replace(Publisher, "_publish_due", publish_due)
 

@@ -1,0 +1,268 @@
+"""Publishing in shares: article pages, archives and feeds, drawn and made ready to be put in place.
+
+What little is due is drawn here. Of much, worker processes draw their share: they read the same store and write the
+temporary files, and this process alone puts files in place, in its order and under its lock. So a worker that is
+killed costs a share drawn again, and one that outlives us leaves nothing but temporary files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from feedsync.drawing import EXTENSIONS, Drawing, instead, stem_of
+from feedsync.errors import FeedsyncError
+from feedsync.feeds import Presentation, names
+from feedsync.model import ALL
+from feedsync.outputs import Prepared, Tree
+from feedsync.store import Spot, Store, Term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from feedsync.outputs import Batch
+    from feedsync.store import Reader
+    from feedsync.workers import Workers
+
+MANY_FEEDS = 100
+MANY_PAGES = 2000
+"""So many to draw, and worker processes pay for their start."""
+
+PAGES_PER_SHARE = 500
+_FEEDS_PER_SHARE = 20
+_SHARES = 12
+"""So many shares at least, where there are as many feeds: the last one is not waited for long."""
+
+_AHEAD = 2
+"""Shares a worker process has before it."""
+
+_LOOK_S = 1.0
+"""How often whoever waits asks whether to stop."""
+
+Point = tuple[int, int]
+"""Where an article stands in the order of changes: its sequence, its id among equals."""
+
+
+@dataclass(slots=True)
+class PublishReport:
+    """Feeds written and left as they were, one each whatever its formats; pages are counted apart."""
+
+    written: int = 0
+    unchanged: int = 0
+    pages: int = 0
+    removed: int = 0
+
+    def __add__(self, later: PublishReport) -> PublishReport:
+        """Both as one: what was left alone is what neither wrote."""
+        written = self.written + later.written
+        return PublishReport(
+            written,
+            max(0, later.written + later.unchanged - written),
+            self.pages + later.pages,
+            self.removed + later.removed,
+        )
+
+    def take(self, share: PublishReport) -> None:
+        """Count a share of the same publication, too."""
+        self.written += share.written
+        self.pages += share.pages
+        self.removed += share.removed
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages of so many articles after a point."""
+
+    after: Point
+    limit: int
+
+    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
+        changed = reader.changed_entries(self.after, self.limit)
+        return put_pages(batch, drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """What changed of the archives of these categories, each with its articles that changed."""
+
+    due: tuple[tuple[Term, tuple[Spot, ...]], ...]
+
+    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
+        """Those of a category never published are all drawn."""
+        report = PublishReport()
+        for term, changed in self.due:
+            archive = drawing.archive(reader, term)
+            if term.published_seq >= 0:
+                pages, years = archive.due(changed)
+            else:
+                pages, years = set(archive.pages()), set()
+            for page in sorted(pages):
+                report.pages += batch.put(*drawing.archive_page(reader, term, archive, page))
+            for year in years:
+                number = archive.last(year) + 1
+                while batch.remove(archive.path((year, number))):
+                    report.removed += 1
+                    number += 1
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The feeds of these terms with their first pages, nothing of those that have none any more."""
+
+    due: tuple[Term, ...]
+
+    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
+        report = PublishReport()
+        for term in self.due:
+            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term)]
+            report.written += any(changed)
+            for path, content in drawing.first_page(reader, term):
+                batch.put(path, content)
+            if term.scheme != ALL and not term.standing:
+                for extension in EXTENSIONS:
+                    report.removed += batch.remove(f"{stem_of(term)}.{extension}")
+            for path, content in drawing.gone(term):
+                batch.put(path, content)
+            if term.asked:
+                for extension in EXTENSIONS:
+                    batch.remove(names.gone_path(f"{stem_of(term)}.{extension}"))
+        return report
+
+
+Share = Pages | Archives | Feeds
+
+
+def put_pages(batch: Batch, files: Sequence[tuple[str, bytes]]) -> PublishReport:
+    """Article pages, each in the place of what said that it was withdrawn, or the other way round."""
+    report = PublishReport()
+    for path, content in files:
+        report.pages += batch.put(path, content)
+        batch.remove(instead(path))
+    return report
+
+
+def archives_in_shares(due: Sequence[tuple[Term, tuple[Spot, ...]]]) -> list[Archives]:
+    size = _size(len(due))
+    return [Archives(tuple(due[start : start + size])) for start in range(0, len(due), size)]
+
+
+def feeds_in_shares(due: Sequence[Term]) -> list[Feeds]:
+    size = _size(len(due))
+    return [Feeds(tuple(due[start : start + size])) for start in range(0, len(due), size)]
+
+
+def _size(count: int) -> int:
+    return max(1, min(_FEEDS_PER_SHARE, count // _SHARES))
+
+
+class Crew:
+    """Who draws one publication: this process, and worker processes if there are any.
+
+    Use as a context manager: at its end nothing of it is left in their hands.
+    """
+
+    def __init__(self, workers: Workers | None, store: Store, tree: Tree, presentation: Presentation) -> None:
+        self._workers = workers
+        self._ahead = _AHEAD * workers.count if workers else 0
+        self._job = _Job(os.urandom(8).hex(), str(store.path), str(tree.root), presentation.to_json())
+        self._waiting: deque[tuple[int, Share, Future[_Done | None]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        while self._waiting:
+            with suppress(Exception):
+                if done := self._waiting.popleft()[2].result(_LOOK_S):
+                    done.prepared.abandon()
+
+    def put(
+        self,
+        shares: Sequence[Share],
+        drawing: Drawing,
+        reader: Reader,
+        batch: Batch,
+        check: Callable[[], object],
+    ) -> Iterator[tuple[int, PublishReport]]:
+        """Put all of it into a batch: the number of each share that is there, in no order, and what it came to.
+
+        `check` is called between shares and while waiting for one; it may raise.
+        """
+        left = deque(enumerate(shares))
+        while left or self._waiting:
+            while self._workers and left and len(self._waiting) < self._ahead:
+                number, share = left.popleft()
+                self._waiting.append((number, share, self._workers.submit(_aside, self._job, share)))
+            check()
+            if left and not (self._waiting and self._waiting[0][2].done()):
+                number, share = left.popleft()
+                yield number, share.put(drawing, reader, batch)
+                continue
+            number, share, future = self._waiting[0]
+            done = _result(future, check)
+            self._waiting.popleft()
+            if done is None:  # it was killed, or met a fault, which shows here as well
+                yield number, share.put(drawing, reader, batch)
+            else:
+                batch.adopt(done.prepared)
+                yield number, done.report
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a worker process has to know of a publication; `token` is another for each."""
+
+    token: str
+    store: str
+    root: str
+    presentation: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    prepared: Prepared
+    report: PublishReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What a worker process keeps from one share to the next."""
+
+    store: Store
+    tree: Tree
+    drawing: Drawing
+
+
+@lru_cache(maxsize=1)
+def _desk(job: _Job) -> _Desk:
+    drawing = Drawing(Presentation.from_json(job.presentation))
+    return _Desk(Store(Path(job.store), writable=False), Tree(Path(job.root)), drawing)
+
+
+def _aside(job: _Job, share: Share) -> _Done | None:
+    """What a worker process runs: a share, ready to be put in place; None when there was an error."""
+    try:
+        desk = _desk(job)
+        with desk.store.reading() as reader, desk.tree.preparing() as batch:
+            report = share.put(desk.drawing, reader, batch)
+            return _Done(batch.hand_over(), report)
+    except (FeedsyncError, OSError):
+        return None
+
+
+def _result(future: Future[_Done | None], check: Callable[[], object]) -> _Done | None:
+    while True:
+        try:
+            return future.result(_LOOK_S)
+        except TimeoutError:
+            check()
+        except BrokenExecutor:
+            return None

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -118,14 +118,22 @@ def _told(site: Site, found: list[str], where: str) -> Iterator[None]:
     site.problems.clear()
 
 
-def at_every_change(folder: Path, seed: int, mutation: str = "", *, step: int = 1, enough: int = 0) -> list[str]:
-    """Kill a pass before every step-th call by which Python changes a file, in each of the `STATES`.
+def at_every_change(
+    folder: Path,
+    seed: int,
+    mutation: str = "",
+    *,
+    step: int = 1,
+    enough: int = 0,
+    states: Iterable[tuple[int, int]] = STATES,
+) -> list[str]:
+    """Kill a pass before every step-th call by which Python changes a file, in each of the states.
 
     Stops early when `enough` problems are found (0: never).
     """
     problems: list[str] = []
     with Forge(mutation) as forge:
-        for start, new in STATES:
+        for start, new in states:
             at = 1
             while True:
                 site = Site(folder / f"change-{start}-{new}-{at}", seed)
@@ -174,13 +182,13 @@ def at_every_change_of_a_word(folder: Path, seed: int, *, step: int = 1) -> list
 
 
 def at_every_call(
-    folder: Path, seed: int, mutation: str = "", *, step: int = 1, say: Callable[[str], None] = lambda _text: None
+    folder: Path, seed: int, mutation: str = "", *, step: int = 1, states: Iterable[tuple[int, int]] = STATES
 ) -> tuple[int, list[str]]:
     """Kill a pass before every step-th system call that writes; how many points there were, and the problems."""
     problems: list[str] = []
     points = 0
     with Forge(mutation) as forge:
-        for start, new in STATES:
+        for start, new in states:
             template = Site(folder / f"template-{start}-{new}", seed)
             if start:
                 template.arrive(start)
@@ -201,7 +209,6 @@ def at_every_call(
                         site.look()
                         forge.recover(site)
                     shutil.rmtree(site.folder)
-                say(f"{new} new beside {start}, {name}: {count} calls, {len(problems)} problems")
     return points, problems
 
 
@@ -227,7 +234,6 @@ def at_every_failure(
     failures: tuple[tuple[str, str], ...] = FAILURES,
     *,
     step: int = 1,
-    say: Callable[[str], None] = lambda _text: None,
 ) -> tuple[int, list[str]]:
     """Let every step-th call fail once: how many did, and the problems. A pass may end in an error, never in a loss."""
     problems: list[str] = []
@@ -255,7 +261,6 @@ def at_every_failure(
                     site.look()
                     forge.recover(site)
                 shutil.rmtree(site.folder)
-            say(f"{name} fails with {errno}: {len(problems)} problems")
     return points, problems
 
 
@@ -291,7 +296,7 @@ def _copied(template: Site, folder: Path) -> Site:
 def at_random(folder: Path, seed: int, runs: int, mutation: str = "", *, enough: int = 0) -> tuple[int, list[str]]:
     """Kill a pass at a random time, so many times, while a subscriber reads; how often it read, and the problems.
 
-    A site lives for some passes, each with articles that came; run `n` can be had again with `--seed` and `--only n`.
+    A site lives for some passes, each with articles that came; run `n` is the same with the same seed.
     """
     problems: list[str] = []
     looks = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import logging
 import re
 import socket
 import ssl
@@ -77,6 +78,17 @@ def test_a_body_comes_with_its_type_and_validators(upstream: Upstream) -> None:
     assert (answer.media_type, answer.etag) == ("text/html; charset=utf-8", '"1"')
     assert answer.last_modified == "Sun, 01 Mar 2026 07:00:00 GMT"
     assert answer.fault is None
+
+
+def test_each_request_is_logged_with_its_own_bytes(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+    sizes = {f"/{number}": 1000 * number + 7 for number in range(1, 9)}
+    for path, size in sizes.items():
+        upstream.routes[path] = as_html("x" * size)
+    with caplog.at_level(logging.INFO, "feedsync.fetch"):
+        _, client = fetch(*(upstream.url + path for path in sizes), policy=replace(POLICY, per_host_concurrency=8))
+    logged = [record.fields for record in caplog.records if record.message == "request"]  # type: ignore[attr-defined]
+    assert {event["url"].removeprefix(upstream.url): event["bytes"] for event in logged} == sizes
+    assert client.spent.bytes == sum(sizes.values())
 
 
 def test_it_says_honestly_who_it_is(upstream: Upstream) -> None:

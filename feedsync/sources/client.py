@@ -257,12 +257,13 @@ class Client:
     ) -> Answer | str:
         started = time.monotonic()
         fields: dict[str, object] = {"source": self._source, "url": shown(url)}
-        received = self.spent.bytes
+        answered: httpx.Response | None = None
         try:
             async with (
                 asyncio.timeout(max(left_s, 0)),
                 self._sent(url, conditions, own=own, fresh=fresh) as response,
             ):
+                answered = response
                 fields["status"] = response.status_code
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     return response.headers["location"]
@@ -277,7 +278,8 @@ class Client:
             fields["fault"] = "stale"
             raise
         finally:
-            fields |= {"bytes": self.spent.bytes - received, "ms": round((time.monotonic() - started) * 1000)}
+            received = answered.num_bytes_downloaded if answered else 0
+            fields |= {"bytes": received, "ms": round((time.monotonic() - started) * 1000)}
             log.info("request", extra={"fields": fields})
 
     @contextlib.asynccontextmanager

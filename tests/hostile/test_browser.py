@@ -90,12 +90,12 @@ def test_no_script_runs_and_no_request_leaves(tmp_path: Path) -> None:
     for feed in sorted(root.rglob("*.atom")):
         contents = [e.findtext(ATOM + "content") or "" for e in etree.parse(feed).iter(ATOM + "entry")]
         titles = [e.findtext(ATOM + "title") or "" for e in etree.parse(feed).iter(ATOM + "entry")]
-        reader = root / f"reader-{feed.stem}.html"
+        reader = root / f"reader-{feed.parent.name}-{feed.stem}.html"
         shown = "".join(f"<div>{content}</div>" for content in contents)
         reader.write_text(f"<!doctype html><meta charset=utf-8><body>{shown}", encoding="utf-8")
         pages.append(reader.name)
         assert titles
-    seen = 0
+    assert len(set(pages)) == len(pages)
     with serving(root) as (port, asked):
         for start in range(0, len(pages), 120):
             (root / "frames.html").write_text(frames(pages[start : start + 120]))

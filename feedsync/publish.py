@@ -27,6 +27,7 @@ from feedsync.shares import (
     PublishReport,
     archives_in_shares,
     feeds_in_shares,
+    first_pages_in_shares,
     put_pages,
 )
 from feedsync.store import Custom, Spot
@@ -266,19 +267,25 @@ class Publisher:
                         yield number
 
                 pages_seq = _pages_seq(reader)
-                if self.presentation.pages:
-                    if pages_seq < 0:
-                        pages_seq = self._put_all_pages(store, reader, batch, put, progress)
-                    else:
-                        pages_seq = self._put_changed_pages(store, reader, batch, report, progress)
-                    for _ in put(archives_in_shares(self._changed_archives(reader, due))):
-                        _settle_many(batch)
-                for _ in put(feeds_in_shares([term for term in due if term.scheme != ALL])):
+                beside: set[int] = set()
+                if not self.presentation.pages:
+                    pass
+                elif pages_seq < 0:
+                    pages_seq = self._put_all_pages(store, reader, batch, put, progress)
+                else:
+                    pages_seq, beside = self._put_changed_pages(store, reader, batch, report, progress)
+                feeds = [term for term in due if term.scheme != ALL]
+                new = [term for term in feeds if term.published_seq < 0]
+                old = [term for term in feeds if term.published_seq >= 0]
+                self._put_lists(reader, batch, new, put)
+                for _ in put(feeds_in_shares(feeds)):
                     _settle_many(batch)
-                batch.settle()  # the feed of everything is the largest: nobody waits for it
-                everything = [term for term in due if term.scheme == ALL]
-                feeds = Feeds(tuple(everything if reader.terms(ALL) else [EVERYTHING]))
-                report.take(feeds.put(self._drawing, reader, batch))
+                # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
+                batch.settle()
+                report.take(put_pages(batch, self._still(reader, beside, _pages_seq(reader))))
+                self._put_lists(reader, batch, old, put)
+                everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
+                report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
             front = bool(due) or not reader.terms(ALL)
             with self.tree.batch() as batch:
                 for path, content in (*self._drawing.front(reader), *self._drawing.fixed()) if front else ():
@@ -301,6 +308,16 @@ class Publisher:
         if len(due) >= MANY_FEEDS:
             return True
         return self.presentation.pages and _pages_seq(reader) < 0 and _articles(reader) >= MANY_PAGES
+
+    def _put_lists(
+        self, reader: Reader, batch: Batch, due: Sequence[Term], put: Callable[[Sequence[Share]], Iterator[int]]
+    ) -> None:
+        """The archives of these terms, and their first pages, which lead there."""
+        if self.presentation.pages:
+            for _ in put(archives_in_shares(self._changed_archives(reader, due))):
+                _settle_many(batch)
+        for _ in put(first_pages_in_shares(due)):
+            _settle_many(batch)
 
     def _put_all_pages(
         self,
@@ -336,25 +353,27 @@ class Publisher:
         batch: Batch,
         report: PublishReport,
         progress: Callable[[int], None],
-    ) -> int:
-        """Article pages in the order of the change sequence, each with those beside it that are not due themselves.
+    ) -> tuple[int, set[int]]:
+        """The pages of articles that changed, in the order of the change sequence.
 
-        Returns the sequence up to which they are drawn. All but the last are put in place and remembered as they come.
+        Returns the sequence up to which they are drawn, and the articles beside them. All but the last are put in place
+        and remembered as they come, each with those beside it.
         """
         pages_seq = _pages_seq(reader)
         point = (pages_seq, _LAST_ID)
-        neighbours = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
+        beside = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
         while True:
             changed = reader.changed_entries(point, PAGES_PER_SHARE)
-            files, beside = self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])
-            files += self._still(reader, neighbours | beside, pages_seq)
-            neighbours.clear()
+            files, found = self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])
             report.take(put_pages(batch, files))
+            beside |= found
             if not changed:
-                return point[0]
+                return point[0], beside
             point = changed[-1][0]
             progress(len(changed))
             if len(changed) == PAGES_PER_SHARE:
+                report.take(put_pages(batch, self._still(reader, beside, pages_seq)))
+                beside.clear()
                 batch.settle()
                 with store.writing() as writer:
                     # Others may share the last sequence; they are not drawn yet.

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from feedsync.drawing import EXTENSIONS, Drawing, instead, stem_of
 from feedsync.errors import FeedsyncError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from feedsync.outputs import Batch
     from feedsync.store import Reader
     from feedsync.workers import Workers
+
+_T = TypeVar("_T")
 
 MANY_FEEDS = 100
 MANY_PAGES = 2000
@@ -114,8 +116,21 @@ class Archives:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstPages:
+    """The pages of these terms with their newest articles."""
+
+    due: tuple[Term, ...]
+
+    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
+        for term in self.due:
+            for path, content in drawing.first_page(reader, term):
+                batch.put(path, content)
+        return PublishReport()
+
+
+@dataclass(frozen=True, slots=True)
 class Feeds:
-    """The feeds of these terms with their first pages, nothing of those that have none any more."""
+    """The feeds of these terms, nothing of those that have none any more."""
 
     due: tuple[Term, ...]
 
@@ -124,8 +139,6 @@ class Feeds:
         for term in self.due:
             changed = [batch.put(path, content) for path, content in drawing.feed(reader, term)]
             report.written += any(changed)
-            for path, content in drawing.first_page(reader, term):
-                batch.put(path, content)
             if term.scheme != ALL and not term.standing:
                 for extension in EXTENSIONS:
                     report.removed += batch.remove(f"{stem_of(term)}.{extension}")
@@ -137,7 +150,7 @@ class Feeds:
         return report
 
 
-Share = Pages | Archives | Feeds
+Share = Pages | Archives | FirstPages | Feeds
 
 
 def put_pages(batch: Batch, files: Sequence[tuple[str, bytes]]) -> PublishReport:
@@ -150,17 +163,20 @@ def put_pages(batch: Batch, files: Sequence[tuple[str, bytes]]) -> PublishReport
 
 
 def archives_in_shares(due: Sequence[tuple[Term, tuple[Spot, ...]]]) -> list[Archives]:
-    size = _size(len(due))
-    return [Archives(tuple(due[start : start + size])) for start in range(0, len(due), size)]
+    return [Archives(share) for share in _cut(due)]
+
+
+def first_pages_in_shares(due: Sequence[Term]) -> list[FirstPages]:
+    return [FirstPages(share) for share in _cut(due)]
 
 
 def feeds_in_shares(due: Sequence[Term]) -> list[Feeds]:
-    size = _size(len(due))
-    return [Feeds(tuple(due[start : start + size])) for start in range(0, len(due), size)]
+    return [Feeds(share) for share in _cut(due)]
 
 
-def _size(count: int) -> int:
-    return max(1, min(_FEEDS_PER_SHARE, count // _SHARES))
+def _cut(due: Sequence[_T]) -> list[tuple[_T, ...]]:
+    size = max(1, min(_FEEDS_PER_SHARE, len(due) // _SHARES))
+    return [tuple(due[start : start + size]) for start in range(0, len(due), size)]
 
 
 class Crew:

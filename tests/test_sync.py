@@ -594,7 +594,7 @@ def test_a_moved_file_may_be_shortened_at_its_new_place(desk: Desk) -> None:
 
 
 def test_another_label_redraws_every_page_however_many_there_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_PAGES_PER_BATCH", 3)
+    monkeypatch.setattr(publish, "PAGES_PER_SHARE", 3)
     for number in range(10):
         code = f"2025031426000000{number:02d}"
         desk.put(f"{code}.md", post(code, f"标题{number}", category="x", tag="乙报新闻"))

@@ -1,0 +1,175 @@
+"""One new article beside the running daemon: its file is closed, how long until its feed is there?
+
+    python benchmarks/arrival.py [--stored 1000,10000,100000] [--categories 2000] [--samples 50] [--hours 48]
+                                 [--burst 1000]
+
+For each number of stored articles: milliseconds from the closed file (renamed into the folder) to the feed of its
+category on disk, and to its answer over HTTP; then to the feed of everything. Between two articles the daemon comes to
+rest. Then a burst of files at once, until the last of them is in the feed of everything, beside what `resync` of an
+empty store takes for as many. With `--hours 0`, feeds hold what they hold when articles came over weeks, not all today.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from corpus import post, write_corpus
+from ingest import configure, timed
+
+FEEDSYNC = [sys.executable, "-m", "feedsync"]
+
+
+def prepare(folder: Path, stored: int, categories: int, hours: int, port: int) -> float:
+    """A site with so many articles; the seconds its first pass took."""
+    folder.mkdir()
+    write_corpus(folder / "posts", stored, categories=categories)
+    configure(folder, pages=True, hours=hours, most=500, port=port)
+    return timed([*FEEDSYNC, "resync"], folder).seconds
+
+
+class Daemon:
+    """`feedsync run` in a folder; `started_s` is how long it took until it answered."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}/"
+        started = time.perf_counter()
+        self.process = subprocess.Popen([*FEEDSYNC, "run"], cwd=folder, stderr=subprocess.DEVNULL, env=os.environ)
+        while not self._answers():
+            time.sleep(0.005)
+        self.started_s = time.perf_counter() - started
+
+    def _answers(self) -> bool:
+        try:
+            return b"<feed" in self.get("all.atom")
+        except OSError:
+            return False
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path) as answer:
+            body: bytes = answer.read()
+            return body
+
+    def published(self, path: str) -> bytes:
+        try:
+            return (self.folder / "var/public" / path).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def until(self, path: str, code: str) -> None:
+        deadline = time.perf_counter() + 120
+        while code.encode() not in self.published(path):
+            if time.perf_counter() > deadline:
+                sys.exit(f"{path} never showed {code}")
+            time.sleep(0.001)
+
+    def rest(self) -> None:
+        """Until nothing was written for a while."""
+        last, since = -1, time.perf_counter()
+        database = self.folder / "var/feedsync.db-wal"
+        while time.perf_counter() - since < 0.3:
+            time.sleep(0.02)
+            if (now := database.stat().st_mtime_ns) != last:
+                last, since = now, time.perf_counter()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def arrive(daemon: Daemon, numbers: range, categories: int) -> list[str]:
+    """So many articles at once; their infoCodes."""
+    aside = daemon.folder / "aside"
+    aside.mkdir(exist_ok=True)
+    codes, names = [], []
+    for number in numbers:
+        name, text = post(number, categories=categories)
+        (aside / name).write_text(text, encoding="utf-8")
+        names.append(name)
+        codes.append(re.search(r"NW(\d{18})", name).group(1))  # type: ignore[union-attr]
+    for name in names:
+        (aside / name).rename(daemon.folder / "posts" / name)
+    return codes
+
+
+def told(name: str, values: list[float]) -> None:
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    print(
+        f"  {name:34} median {statistics.median(values):7.1f} ms   p99 {p99:7.1f}   "
+        f"({ordered[0]:.1f} to {ordered[-1]:.1f}, {len(values)} articles)",
+        flush=True,
+    )
+
+
+def bench(folder: Path, stored: int, options: argparse.Namespace, port: int) -> None:
+    categories = min(options.categories, stored)
+    first_s = prepare(folder, stored, categories, options.hours, port)
+    print(
+        f"{stored} articles, {categories} categories, window {options.hours} h; stored and published in {first_s:.1f} s"
+    )
+    daemon = Daemon(folder, port)
+    try:
+        print(f"  the daemon answers after {daemon.started_s * 1000:.0f} ms")
+        disk, http, everything = [], [], []
+        for sample in range(options.samples + 3):
+            daemon.rest()
+            number = stored + 1000 + sample * 7
+            started = time.perf_counter()
+            (code,) = arrive(daemon, range(number, number + 1), categories)
+            path = f"category/meiti{number % categories:02d}.atom"
+            daemon.until(path, code)
+            on_disk = time.perf_counter() - started
+            assert code.encode() in daemon.get(path)
+            answered = time.perf_counter() - started
+            daemon.until("all.atom", code)
+            in_all = time.perf_counter() - started
+            if sample >= 3:  # the first ones find nothing drawn yet
+                disk.append(on_disk * 1000)
+                http.append(answered * 1000)
+                everything.append(in_all * 1000)
+        told("feed of its category on disk", disk)
+        told("and over HTTP", http)
+        told("feed of everything on disk", everything)
+        if options.burst:
+            daemon.rest()
+            started = time.perf_counter()
+            last = arrive(daemon, range(stored + 5000, stored + 5000 + options.burst), categories)[-1]
+            written = time.perf_counter() - started
+            daemon.until(f"article/{last}.html", last)
+            daemon.until("all.atom", last)
+            seconds = time.perf_counter() - started - written
+            print(f"  burst of {options.burst} files: {seconds:.2f} s after the last rename")
+    finally:
+        daemon.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stored", default="1000,10000,100000")
+    parser.add_argument("--categories", type=int, default=2000)
+    parser.add_argument("--samples", type=int, default=50)
+    parser.add_argument("--hours", type=int, default=48)
+    parser.add_argument("--burst", type=int, default=1000)
+    options = parser.parse_args()
+    for place, stored in enumerate(map(int, options.stored.split(","))):
+        with tempfile.TemporaryDirectory(prefix="feedsync-bench-") as name:
+            bench(Path(name) / "site", stored, options, 18600 + place)
+            if options.burst:
+                seconds = prepare(Path(name) / "bulk", options.burst, options.categories, options.hours, 18700)
+                print(f"  as many into an empty store by resync: {seconds:.2f} s", flush=True)
+            shutil.rmtree(name, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -51,16 +51,23 @@ def serve() -> None:
 
 
 def _start(order: dict[str, Any]) -> int:
+    """The pid of a new process whose output is open: from here on, whatever it does and says is its own."""
+    opened, opening = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(opening)
+        os.read(opened, 1)
+        os.close(opened)
         return pid
     code = 70
     try:
+        os.close(opened)
         os.chdir(order["cwd"])
         for descriptor, path in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
-            opened = os.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if descriptor else 0), 0o644)
-            os.dup2(opened, descriptor)
-            os.close(opened)
+            stream = os.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if descriptor else 0), 0o644)
+            os.dup2(stream, descriptor)
+            os.close(stream)
+        os.close(opening)
         if order["traced"]:
             _await_tracer()
         if order["at"]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, stem_of
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
-from feedsync.model import ALL, CUSTOM, KEY_PATTERN
+from feedsync.model import ALL, CATEGORY, CUSTOM, KEY_PATTERN
 from feedsync.shares import (
     MANY_FEEDS,
     MANY_PAGES,
@@ -251,7 +251,10 @@ class Publisher:
     def _publish_due(
         self, store: Store, workers: Workers | None, report: PublishReport, progress: Callable[[int], None]
     ) -> None:
-        """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each."""
+        """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each.
+
+        Categories are what most subscribe to: their feeds are in place before others are drawn.
+        """
         with store.reading() as reader:
             due = reader.due(ALL, *self._schemes)
             much = self._is_much(reader, due)
@@ -278,10 +281,11 @@ class Publisher:
                 new = [term for term in feeds if term.published_seq < 0]
                 old = [term for term in feeds if term.published_seq >= 0]
                 self._put_lists(reader, batch, new, put)
-                for _ in put(feeds_in_shares(feeds)):
-                    _settle_many(batch)
                 # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
-                batch.settle()
+                for wanted in (True, False):
+                    for _ in put(feeds_in_shares([term for term in feeds if (term.scheme == CATEGORY) is wanted])):
+                        _settle_many(batch)
+                    batch.settle()
                 report.take(put_pages(batch, self._still(reader, beside, _pages_seq(reader))))
                 self._put_lists(reader, batch, old, put)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feedsync.feeds import atom, jsonfeed, names, rss
+from feedsync.feeds import jsonfeed, names, rss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +25,20 @@ class Format:
     draw_feed: Callable[[Feed, Site, Sequence[bytes]], bytes]
 
 
+def _draw_atom_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
+    from feedsync.feeds import atom  # feedgen takes a while to import, and most commands draw nothing
+
+    return atom.draw_entry(entry, site, labels)
+
+
+def _draw_atom_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
+    from feedsync.feeds import atom
+
+    return atom.draw_feed(feed, site, entries)
+
+
 FORMATS = (
-    Format("atom", "Atom", names.ATOM_TYPE, atom.draw_entry, atom.draw_feed),
+    Format("atom", "Atom", names.ATOM_TYPE, _draw_atom_entry, _draw_atom_feed),
     Format("rss", "RSS", names.RSS_TYPE, rss.draw_entry, rss.draw_feed),
     Format("json", "JSON Feed", names.JSON_TYPE, jsonfeed.draw_entry, jsonfeed.draw_feed),
 )

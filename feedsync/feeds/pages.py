@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, feed_of_all, feed_of_term, outlet_of, title_of
@@ -27,22 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from jinja2 import Environment
+
     from feedsync.feeds.diff import Edit
     from feedsync.feeds.feed import Feed, Labels
     from feedsync.feeds.schemes import Scheme
     from feedsync.model import Article, Entry, Known, Origin, Site
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("feedsync.feeds"),
-    autoescape=True,
-    auto_reload=False,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-_TEMPLATES.globals["formats"] = FORMATS
-_TEMPLATES.globals["style"] = STYLE
 _WEEKDAYS = "一二三四五六日"
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 
@@ -174,13 +164,13 @@ def draw_list(site: Site, scheme: Scheme, listed: Iterable[str]) -> bytes:
 
 def draw_listed(site: Site, term: TermLine) -> str:
     """A feed in the list of its scheme. Without a number: the list changes when a feed comes or goes."""
-    macros: Any = _TEMPLATES.get_template("section.html").module
+    macros: Any = _templates().get_template("section.html").module
     return str(macros.listed(site, term, names.url(site, ""), ""))
 
 
 def draw_section(site: Site, category: TermLine) -> Section:
     """A category as the index shows it, with its newest titles."""
-    macros: Any = _TEMPLATES.get_template("section.html").module
+    macros: Any = _templates().get_template("section.html").module
     return Section(str(macros.link(site, category)), str(macros.section(site, category)))
 
 
@@ -324,17 +314,21 @@ def _draw(template: str, site: Site, path: str, *, root: str | None = None, **va
         grouped = groupby(lines, key=lambda line: line.at.astimezone(zone).date())
         return [(day.isoformat(), _day(day, weekday=True), list(those)) for day, those in grouped]
 
-    page = _TEMPLATES.get_template(template).render(
-        site=site,
-        path=path,
-        url=names.url(site, "" if path == names.INDEX else path),
-        root="../" * path.count("/") if root is None else root,
-        home=urlsplit(names.url(site, "")).path,
-        days=days,
-        stamp=lambda at, exact=True: _stamp(at.astimezone(zone), exact),
-        told=lambda at, exact=True: _told(at.astimezone(zone), exact),
-        clock=lambda at: at.astimezone(zone).strftime("%H:%M"),
-        **values,
+    page = (
+        _templates()
+        .get_template(template)
+        .render(
+            site=site,
+            path=path,
+            url=names.url(site, "" if path == names.INDEX else path),
+            root="../" * path.count("/") if root is None else root,
+            home=urlsplit(names.url(site, "")).path,
+            days=days,
+            stamp=lambda at, exact=True: _stamp(at.astimezone(zone), exact),
+            told=lambda at, exact=True: _told(at.astimezone(zone), exact),
+            clock=lambda at: at.astimezone(zone).strftime("%H:%M"),
+            **values,
+        )
     )
     return page.encode("utf-8", "replace")
 
@@ -350,3 +344,21 @@ def _told(local: datetime, exact: bool) -> str:
 
 def _day(day: datetime, *, weekday: bool = False) -> str:
     return f"{day.year}年{day.month}月{day.day}日" + (f" 星期{_WEEKDAYS[day.weekday()]}" if weekday else "")
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # most commands draw nothing
+
+    templates = Environment(
+        loader=PackageLoader("feedsync.feeds"),
+        autoescape=True,
+        auto_reload=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.globals["formats"] = FORMATS
+    templates.globals["style"] = STYLE
+    return templates

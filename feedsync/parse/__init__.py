@@ -8,9 +8,9 @@ from feedsync.parse.credit import is_topic
 from feedsync.parse.document import parse
 from feedsync.parse.identity import key_from_user, key_of_url
 from feedsync.parse.listing import ListShape
-from feedsync.parse.maintext import selector_fault
 from feedsync.parse.rewrite import Rewrite, text_url
 from feedsync.parse.said import measure
+from feedsync.parse.selector import selector_fault
 from feedsync.parse.unfinished import looks_unfinished
 
 __all__ = [

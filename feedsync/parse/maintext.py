@@ -15,6 +15,7 @@ from feedsync.parse.clean import text_of
 from feedsync.parse.elements import BLOCKS
 from feedsync.parse.guard import check_depth
 from feedsync.parse.plain import date_of_line
+from feedsync.parse.selector import compiled
 from feedsync.text import normalise, one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def select(page: HtmlElement, selector: str) -> str:
 
     Raises Refused: `selector` when it is none, `no-text` when nothing matches.
     """
-    path, fault = _compiled(selector)
+    path, fault = compiled(selector)
     if path is None:
         raise Refused("selector", f"{selector!r} is no CSS selector: {fault}", remedy="mend `content_selector`")
     found = path(page)
@@ -111,11 +112,6 @@ def select(page: HtmlElement, selector: str) -> str:
     if not html:
         raise Refused("no-text", f"nothing on the page matches {selector!r}", remedy="check `content_selector`")
     return html
-
-
-def selector_fault(selector: str) -> str:
-    """What is wrong with a CSS selector, for whoever reads the configuration; "" when nothing is."""
-    return _compiled(selector)[1]
 
 
 def marked(page: HtmlElement) -> str:
@@ -250,13 +246,3 @@ def _settings() -> ConfigParser:
     settings.set("DEFAULT", "MIN_EXTRACTED_SIZE", "20")
     settings.set("DEFAULT", "MIN_OUTPUT_SIZE", "1")
     return settings
-
-
-@lru_cache(maxsize=64)
-def _compiled(selector: str) -> tuple[etree.XPath | None, str]:
-    from cssselect import HTMLTranslator, SelectorError
-
-    try:
-        return etree.XPath(HTMLTranslator().css_to_xpath(selector)), ""
-    except (SelectorError, etree.XPathSyntaxError) as error:
-        return None, str(error)

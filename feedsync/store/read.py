@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from feedsync.model import Entry, Known, Origin, Place, Withdrawal, Word
+from feedsync.model import ALL, Entry, Known, Origin, Place, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
 from feedsync.store.places import Places
 from feedsync.store.schema import (
+    HELD,
+    WITHDRAWN,
     WITHOUT_TEXT,
     aliases,
     articles,
@@ -383,7 +385,7 @@ class Reader(Places, Terms):
 
     def withdrawn_keys(self) -> set[str]:
         """The keys of all articles whose page is gone for good."""
-        gone = ~articles.c.held, articles.c.withdrawn_us.is_not(None)
+        gone = WITHDRAWN, ~articles.c.held
         return set(self.connection.execute(select(articles.c.key).where(*gone)).scalars())
 
     def source_rows(self) -> list[SourceRow]:
@@ -407,9 +409,9 @@ class Reader(Places, Terms):
         """How many articles are published, held back and withdrawn; how many documents, revisions and refusals."""
         counted = select(func.count()).select_from(articles)
         statements = {
-            "articles": counted.where(_SHOWN),
-            "held": counted.where(articles.c.held),
-            "withdrawn": counted.where(~articles.c.held, articles.c.withdrawn_us.is_not(None)),
+            "articles": select(func.sum(terms.c.articles)).where(terms.c.scheme == ALL),
+            "held": counted.where(HELD),
+            "withdrawn": counted.where(WITHDRAWN, ~articles.c.held),
             "documents": select(func.count()).select_from(documents),
             "revisions": select(func.count()).select_from(revisions),
             "quarantined": select(func.count()).select_from(quarantine),

@@ -136,6 +136,13 @@ WITHOUT_TEXT = text("body = x'e3b0c44298fc1c149afbf4c8996fb924'")
 
 Index("ix_articles_without_text", articles.c.id, sqlite_where=WITHOUT_TEXT)
 
+HELD = text("held = 1")
+WITHDRAWN = text("withdrawn_us IS NOT NULL")
+"""Few articles are; whoever counts them does not look at the others."""
+
+Index("ix_articles_held", articles.c.id, sqlite_where=HELD)
+Index("ix_articles_withdrawn", articles.c.id, sqlite_where=WITHDRAWN)
+
 bodies = Table(
     "bodies",
     metadata,

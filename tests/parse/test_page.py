@@ -16,8 +16,8 @@ from feedsync.parse.decode import decode
 from feedsync.parse.document import parse
 from feedsync.parse.footer import split_footer
 from feedsync.parse.frontmatter import split
-from feedsync.parse.maintext import selector_fault
 from feedsync.parse.page import MIN_WORDS, parse_page
+from feedsync.parse.selector import selector_fault
 from tests.conftest import REAL, ROOT, SHANGHAI, needs_real
 from tests.parse.test_document import as_json
 

@@ -128,7 +128,8 @@ def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             """DROP TABLE search_index; DROP TABLE search_numbers; DELETE FROM state WHERE name = 'search_seq';
-            DROP TABLE custom_feeds; DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
+            DROP INDEX ix_articles_held; DROP INDEX ix_articles_withdrawn; DROP TABLE custom_feeds;
+            DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
             DELETE FROM memberships WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
             DELETE FROM terms WHERE scheme IN ('outlet', 'tag');
             DROP TABLE tombstones; DROP TABLE withdrawals; DROP INDEX ix_memberships_revised;

@@ -365,7 +365,8 @@ def test_a_store_of_before_is_filed_anew_without_its_sources(desk: Desk) -> None
     with closing(sqlite3.connect(path)) as connection:
         before = connection.execute(select).fetchall()
         connection.executescript(
-            """DROP TABLE custom_feeds; DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
+            """DROP INDEX ix_articles_held; DROP INDEX ix_articles_withdrawn; DROP TABLE custom_feeds;
+            DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
             DELETE FROM memberships WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
             DELETE FROM tombstones WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
             DELETE FROM terms WHERE scheme IN ('outlet', 'tag');

@@ -7,7 +7,8 @@
 # make crash    kill it at every moment and look at what is left (ten minutes at most)
 # make attack   show every hostile article to a real browser (Chromium)
 # make fuzz     look for input that breaks the readers, a minute each
-# make bench    time it against Hugo (installed with apt when it is missing)
+# make bench    time it beside Hugo and nginx (installed with apt when they are missing)
+# make bench-large  a million articles; up to an hour and 60 GB
 # make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
 # make uninstall  remove that again, but for data and configuration
 # make systemd  try the service in a real systemd (systemd-nspawn, as root)
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check coverage format readers pages crash attack fuzz bench lock clean install uninstall systemd
+.PHONY: run test check coverage format readers pages crash attack fuzz bench bench-large lock clean install uninstall systemd
 
 # Where `make install` puts things. The interpreter must be one that the service's user can reach.
 PREFIX ?= /opt/feedsync
@@ -88,7 +89,16 @@ pages: $(READY) .cache/pages/.ready
 	touch $@
 
 bench: $(READY)
+	command -v hugo || apt-get install -y -qq hugo
+	command -v nginx && command -v wrk || apt-get install -y -qq nginx wrk
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/arrival.py --stored 1000,10000
+	$(BIN)/python benchmarks/fetch.py
+	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/search.py
+
+bench-large: $(READY)
+	$(BIN)/python benchmarks/large.py
 
 systemd: $(READY)
 	$(BIN)/python -m pytest tests/systemd/service.py

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus import post, write_corpus
-from ingest import configure, wait_for
+from ingest import configure
 
 from feedsync.outputs import Tree
 from feedsync.server import HttpServer, listen
@@ -228,6 +228,19 @@ def bench_idle(folder: Path, count: int) -> None:
         taken_ms = (time.perf_counter() - started) * 1000
         print(f"{count} idle connections: {resident() - before:.1f} MiB; a request beside them {taken_ms:.1f} ms")
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def wait_for(url: str, text: str, within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                if text in answer.read().decode():
+                    return
+        except OSError:
+            pass
+        time.sleep(0.002)
+    sys.exit(f"{url} never showed {text}")
 
 
 def main() -> None:

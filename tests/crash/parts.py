@@ -76,7 +76,7 @@ def words(folder: Path, plan: Plan) -> tuple[str, list[str]]:
 
 
 def failures(folder: Path, plan: Plan) -> tuple[str, list[str]]:
-    points, found = at_every_failure(folder, plan.seed, step=2 * plan.step)
+    points, found = at_every_failure(folder, plan.seed, step=3 * plan.step)
     return f"{points} calls that failed", found
 
 

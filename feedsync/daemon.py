@@ -62,8 +62,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         server = stack.enter_context(HttpServer(_web(config), listeners))
         caught_up = _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
-        if not caught_up:
-            worker.publish()
+        worker.begin(caught_up=caught_up)
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
         where = ", ".join(map(_address, listeners))
         log.info("ready", extra={"fields": {"version": __version__, "address": where, "pid": os.getpid()}})
@@ -234,12 +233,12 @@ class _Worker:
         self._config = kept
         self._passes.adopt(kept)
         self._plan()
-        self.publish()
+        self._schedule.soon(self._passes.publish)
         return kept
 
-    def publish(self) -> None:
-        """Publish what is due, soon."""
-        self._schedule.soon(self._passes.publish)
+    def begin(self, *, caught_up: bool) -> None:
+        """What is better done before the first article comes."""
+        self._schedule.soon(self._passes.warm_up if caught_up else self._passes.publish)
 
     def rearm(self) -> None:
         """Let nothing wait for a time that the clock has taken back."""

@@ -104,6 +104,21 @@ class Passes:
         """Publish what is due; reads no source."""
         self._pass([], {})
 
+    def warm_up(self) -> None:
+        """Do now what would make the first article wait."""
+
+        def check() -> None:
+            if self._stopping.is_set():
+                raise Interrupted("the daemon stops")
+
+        try:
+            with self._store.lock(check=check), self._store.reading() as reader:
+                self._publisher.warm_up(reader)
+        except Interrupted:
+            pass
+        except FeedsyncError as error:
+            self._note_failure((), str(error), 0.0)
+
     def index(self) -> None:
         """Bring the search index up to date, in small steps between which passes get their turn."""
         try:

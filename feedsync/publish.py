@@ -106,6 +106,13 @@ class Publisher:
         self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report
 
+    def warm_up(self, reader: Reader) -> None:
+        """Draw what every publication takes from the one before, so that the next article has not to wait for it."""
+        for _ in self._drawing.front(reader):
+            pass
+        for term in reader.terms(ALL):
+            self._drawing.feed(reader, term)
+
     def takes_long(self, reader: Reader) -> bool:
         """Whether so much is due that publishing takes more than moments."""
         if self._is_much(reader, reader.due(ALL, *self._schemes)):

@@ -321,3 +321,16 @@ def test_a_quick_shell_is_a_shell(tmp_path: Path) -> None:
         reports = [shell.json("resync", "--json") | {"seconds": 0} for shell in (quick, slow)]
         assert reports[0] == reports[1]
         assert tree(quick) == tree(slow)
+
+
+def test_a_part_that_cannot_be_loaded_is_one_clear_error_and_no_loss(tmp_path: Path) -> None:
+    """What draws is imported when something is drawn, and then too many files may be open, or the disk be broken."""
+    shell = Shell(tmp_path)
+    broken = tmp_path / "broken" / "jinja2"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('too many open files')", encoding="utf-8")
+    shell.put("a.md", post(CODE))
+    said = shell("resync", code=3, PYTHONPATH=str(broken.parent)).stderr
+    assert "too many open files (let more files be open" in said
+    shell("resync")
+    shell("publish", "--check")

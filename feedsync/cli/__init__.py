@@ -94,8 +94,15 @@ def _main() -> int:
     except UnicodeEncodeError as error:
         say(f"feedsync: this locale cannot name {error.object!a} (set LC_ALL=C.UTF-8, or PYTHONUTF8=1)")
         return 2
-    except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
-        say(f"feedsync: the system refused{place}: {error.strerror or error} ({remedy_of(error)})")
+    except (ImportError, OSError) as error:
+        say(f"feedsync: {_refused(error)}")
         return 3
     return result if isinstance(result, int) else 0
+
+
+def _refused(error: ImportError | OSError) -> str:
+    """What the system would not do, and what to do about it."""
+    if isinstance(error, ImportError):
+        return f"a part of it cannot be loaded: {error} (let more files be open, `ulimit -n`, or install it anew)"
+    place = f" {error.filename}" if error.filename else ""
+    return f"the system refused{place}: {error.strerror or error} ({remedy_of(error)})"

@@ -87,6 +87,7 @@ TEMPLATE = """{{ printf "<?xml version=\\"1.0\\" encoding=\\"utf-8\\"?>" | safeH
 <content type="html">{{ .Content | html }}</content></entry>
 {{ end }}</feed>
 """
+TEMPLATES = {"rss.xml": TEMPLATE, "single.html": PAGE, "list.html": LIST}
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,13 @@ def make_hugo(folder: Path, posts: int) -> None:
         front = f'---\ntitle: {title}\ndate: {date}\ncategories: ["{category}"]\n---\n'
         (content / name).write_text(front + body, encoding="utf-8")
     (folder / "config.toml").write_text(HUGO)
-    (folder / "layouts/_default").mkdir(parents=True)
-    (folder / "layouts/_default/rss.xml").write_text(TEMPLATE)
-    (folder / "layouts/_default/single.html").write_text(PAGE)
-    (folder / "layouts/_default/list.html").write_text(LIST)
-    (folder / "site.toml").write_text(HUGO.partition("[outputs]")[0] + SITE)
+    for layouts, templates in (("layouts", ("rss.xml",)), ("site", ("rss.xml", "single.html", "list.html"))):
+        (folder / layouts / "_default").mkdir(parents=True)
+        for name in templates:
+            (folder / layouts / "_default" / name).write_text(TEMPLATES[name])
+    (folder / "site.toml").write_text(
+        HUGO.replace("[taxonomies]", 'layoutDir = "site"\n[taxonomies]').partition("[outputs]")[0] + SITE
+    )
 
 
 @dataclass(frozen=True)

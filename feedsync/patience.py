@@ -10,6 +10,7 @@ import itertools
 import threading
 import time
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from feedsync.errors import SourceError
@@ -37,7 +38,7 @@ class Patience:
         self._source = source
         self._timeout_s = timeout_s
         self._check = check
-        self._what = "its folder"
+        self._what: str | Callable[[], str] = "its folder"
         self._moved = 0.0
         self._thread: threading.Thread | None = None
 
@@ -79,7 +80,8 @@ class Patience:
             made = []
             for element in itertools.islice(iterator, _STRETCH):
                 made.append(element)
-                self.tell(what(element))
+                self._what = partial(what, element)
+                self._moved = time.monotonic()
             return made
 
         while made := self.call(stretch):
@@ -89,8 +91,9 @@ class Patience:
         return self._thread is not None and self._thread.is_alive()
 
     def _error(self) -> SourceError:
+        what = self._what if isinstance(self._what, str) else self._what()
         return SourceError(
-            f"source {self._source}: reading {self._what} hangs; its articles stay published",
+            f"source {self._source}: reading {what} hangs; its articles stay published",
             remedy="check the disk or the network it is on; the source goes on by itself",
         )
 

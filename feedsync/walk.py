@@ -97,7 +97,7 @@ class Walker:
             if found.refused:
                 walk.refuse(found.location, Refusal.of(found.refused), found.path if known else None)
             elif known and not request.full and _same(known, found):
-                walk.count_unchanged(found.location)
+                walk.count_unchanged(found)
             else:
                 yield _task(found, known)
         while row is not None:
@@ -115,7 +115,7 @@ class Walker:
             with self._ingest.reading() as reader:
                 row = reader.file_row(walk.source_id, path)
             if row and _same(row, found):
-                walk.count_unchanged(found.location)
+                walk.count_unchanged(found)
             else:
                 yield _task(found, row)
         walk.partial = True
@@ -177,7 +177,7 @@ class Walker:
                 for remark in loaded.parsed.remarks:
                     log.warning("remark", extra={"fields": {"file": location, "remark": remark}})
             else:
-                walk.count_unchanged(location)
+                walk.count_unchanged(loaded)
         refusals = walk.take_refusals()
         if not (rows or arrivals or refusals):
             return
@@ -269,9 +269,9 @@ class _Walk:
             self.stale.discard(location)
             self._accepted.append(location)
 
-    def count_unchanged(self, location: str) -> None:
-        if location in self.quarantined:
-            self.stale.discard(location)
+    def count_unchanged(self, file: Found | Loaded) -> None:
+        if self.quarantined and file.location in self.quarantined:
+            self.stale.discard(file.location)
             self.report.quarantined += 1
         else:
             self.report.unchanged += 1
@@ -298,7 +298,7 @@ def _task(found: Found, row: FileRow | None) -> Task:
 
 
 def _same(row: FileRow, found: Found) -> bool:
-    return row.settled and found.stat == Stat(row.size, row.mtime_ns, row.ctime_ns)
+    return row.settled and found.stat == (row.size, row.mtime_ns, row.ctime_ns)
 
 
 def _gathered(batches: Iterable[list[Loaded]], size: int) -> Iterator[list[Loaded]]:

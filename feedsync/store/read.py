@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -43,8 +43,7 @@ _CHUNK = 500
 _SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """A file as it was when last read; unsettled when it must be read again whatever its stat says.
 
     The digest is empty when the file looked unfinished and nothing was taken from it.
@@ -173,7 +172,7 @@ class Reader(Places, Terms):
             .order_by(files.c.path)
             .limit(limit)
         )
-        return [FileRow(*row) for row in self.connection.execute(statement).all()]
+        return [FileRow._make(row) for row in self.connection.execute(statement)]
 
     def file_row(self, source_id: int, path: bytes) -> FileRow | None:
         statement = select(files).where(files.c.source_id == source_id, files.c.path == path)

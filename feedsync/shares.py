@@ -8,11 +8,13 @@ killed costs a share drawn again, and one that outlives us leaves nothing but te
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -47,6 +49,9 @@ _AHEAD = 2
 
 _LOOK_S = 1.0
 """How often whoever waits asks whether to stop."""
+
+_SHARE_TIMEOUT_S = 300.0
+"""A share takes a second or so; a worker process that takes this long hangs or was stopped, and is given up."""
 
 Point = tuple[int, int]
 """Where an article stands in the order of changes: its sequence, its id among equals."""
@@ -275,10 +280,15 @@ def _aside(job: _Job, share: Share) -> _Done | None:
 
 
 def _result(future: Future[_Done | None], check: Callable[[], object]) -> _Done | None:
+    """What a worker process did; None when it did nothing, was killed, or hangs."""
+    given_up = time.monotonic() + _SHARE_TIMEOUT_S
     while True:
         try:
             return future.result(_LOOK_S)
         except TimeoutError:
             check()
+            if time.monotonic() > given_up:
+                for worker in active_children():
+                    worker.kill()
         except BrokenExecutor:
             return None

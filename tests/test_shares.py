@@ -93,6 +93,13 @@ def test_a_killed_worker_costs_nothing_but_time(much: Desk, workers: Workers) ->
     check(much)
 
 
+def test_a_worker_that_hangs_is_given_up(much: Desk, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_SHARE_TIMEOUT_S", 0.5)
+    os.kill(workers.submit(os.getpid).result(), signal.SIGSTOP)
+    Publisher(much.tree, much.presentation).publish(much.store, workers=workers)
+    check(much)
+
+
 def test_a_worker_that_cannot_write_says_so(much: Desk, workers: Workers) -> None:
     """Its share is drawn here, where the error is told as always."""
     much.tree.root.mkdir(parents=True)

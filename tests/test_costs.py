@@ -1,6 +1,7 @@
 """What a pass costs, counted and never timed: no cost of one article may grow with the store."""
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, event
 from feedsync.feeds import Window
 from feedsync.outputs import Batch
 from feedsync.publish import Publisher
+from feedsync.sources import FileSource, scan
 
 from .conftest import SITE, Desk, post
 
@@ -181,3 +183,17 @@ def test_a_burst_costs_less_than_so_many_articles(tmp_path: Path, monkeypatch: p
     assert costs.statements < 35 * _CATEGORIES  # a category asks, not an article
     assert costs.transactions < 30
     desk.close()
+
+
+def test_of_a_large_folder_the_names_alone_are_kept(tmp_path: Path) -> None:
+    names = [f"2025-03-14-NW20250314260000{number:04d}.md" for number in range(3000)]
+    for name in names:
+        (tmp_path / name).touch()
+    source = FileSource("articles", tmp_path)
+    assert sum(1 for _ in scan(source)) == len(names)  # what is made once is made
+    tracemalloc.start()
+    for _ in scan(source):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200 * len(names)

@@ -59,7 +59,7 @@ LOCK_TIMEOUT_S = 600.0
 
 _TURN_S = 0.5
 
-_CLOSE_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 2.0
 
 
 class Store:

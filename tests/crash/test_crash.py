@@ -20,16 +20,16 @@ SEED = 20260301
 
 
 def test_a_pass_killed_before_any_change_loses_nothing(tmp_path: Path) -> None:
-    assert at_every_change(tmp_path, SEED, step=11) == []
+    assert at_every_change(tmp_path, SEED, step=31) == []
 
 
 def test_a_withdrawal_killed_before_any_change_is_whole_after_the_next_pass(tmp_path: Path) -> None:
-    assert at_every_change_of_a_word(tmp_path, SEED, step=9) == []
+    assert at_every_change_of_a_word(tmp_path, SEED, step=23) == []
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not here")
 def test_a_pass_killed_before_any_system_call_loses_nothing(tmp_path: Path) -> None:
-    points, problems = at_every_call(tmp_path, SEED, step=60)
+    points, problems = at_every_call(tmp_path, SEED, step=113)
     assert problems == []
     assert points > 20
 
@@ -52,7 +52,7 @@ def test_two_passes_at_once_beside_a_busy_daemon_lose_nothing(tmp_path: Path) ->
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not here")
 def test_a_call_that_fails_is_one_clear_error_and_no_loss(tmp_path: Path) -> None:
-    points, problems = at_every_failure(tmp_path, SEED, step=60)
+    points, problems = at_every_failure(tmp_path, SEED, step=113)
     assert problems == []
     assert points > 5
 

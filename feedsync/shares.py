@@ -275,7 +275,7 @@ def _aside(job: _Job, share: Share) -> _Done | None:
         with desk.store.reading() as reader, desk.tree.preparing() as batch:
             report = share.put(desk.drawing, reader, batch)
             return _Done(batch.hand_over(), report)
-    except (FeedsyncError, OSError):
+    except (FeedsyncError, OSError, ImportError):
         return None
 
 

@@ -72,19 +72,19 @@ class Patience:
                 raise self._error()
         return future.result()
 
-    def each(self, elements: Iterable[_T], what: Callable[[_T], str]) -> Iterator[_T]:
-        """The same elements, made patiently. Raises SourceError when the next one hangs."""
+    def each(self, elements: Iterable[_T], what: Callable[[_T], str], stretch: int = _STRETCH) -> Iterator[_T]:
+        """The same elements, made patiently, so many in one thread. Raises SourceError when the next one hangs."""
         iterator = iter(elements)
 
-        def stretch() -> list[_T]:
+        def some() -> list[_T]:
             made = []
-            for element in itertools.islice(iterator, _STRETCH):
+            for element in itertools.islice(iterator, stretch):
                 made.append(element)
                 self._what = partial(what, element)
                 self._moved = time.monotonic()
             return made
 
-        while made := self.call(stretch):
+        while made := self.call(some):
             yield from made
 
     def _hangs(self) -> bool:

@@ -276,14 +276,14 @@ class Publisher:
                         report.take(share)
                         yield number
 
-                pages_seq = _pages_seq(reader)
+                before = pages_seq = _pages_seq(reader)
                 beside: set[int] = set()
                 if not self.presentation.pages:
                     pass
                 elif pages_seq < 0:
                     pages_seq = self._put_all_pages(store, reader, batch, put, progress)
                 else:
-                    pages_seq, beside = self._put_changed_pages(store, reader, batch, report, progress)
+                    pages_seq, beside = self._put_changed_pages(store, reader, batch, before, report, progress)
                 feeds = [term for term in due if term.scheme != ALL]
                 new = [term for term in feeds if term.published_seq < 0]
                 old = [term for term in feeds if term.published_seq >= 0]
@@ -293,7 +293,7 @@ class Publisher:
                     for _ in put(feeds_in_shares([term for term in feeds if (term.scheme == CATEGORY) is wanted])):
                         _settle_many(batch)
                     batch.settle()
-                report.take(put_pages(batch, self._still(reader, beside, _pages_seq(reader))))
+                report.take(put_pages(batch, self._still(reader, beside, before)))
                 self._put_lists(reader, batch, old, put)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
@@ -308,7 +308,7 @@ class Publisher:
                     batch.alias(path, target)
             standing = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
             report.unchanged = standing - report.written
-            progressed = pages_seq != _pages_seq(reader)
+            progressed = pages_seq != before
         if due or progressed:
             with store.writing() as writer:
                 writer.set_state("pages_seq", str(pages_seq))
@@ -362,15 +362,15 @@ class Publisher:
         store: Store,
         reader: Reader,
         batch: Batch,
+        pages_seq: int,
         report: PublishReport,
         progress: Callable[[int], None],
     ) -> tuple[int, set[int]]:
-        """The pages of articles that changed, in the order of the change sequence.
+        """The pages of articles that changed after a sequence, in its order.
 
         Returns the sequence up to which they are drawn, and the articles beside them. All but the last are put in place
         and remembered as they come, each with those beside it.
         """
-        pages_seq = _pages_seq(reader)
         point = (pages_seq, _LAST_ID)
         beside = {i for b in reader.beside_shifts() for i in (b.newer, b.older) if i is not None}
         while True:

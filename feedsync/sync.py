@@ -1,8 +1,8 @@
 """The straight line: sources, parse, plan, store, feeds. One function walks it, for everybody.
 
 `run` is called by the scheduler, the watcher and `feedsync resync`. First everything that is read from files,
-under the right to run a pass; then everything that is fetched, which holds that right only while it stores and
-publishes, so that a slow server never keeps a file from its feed.
+then everything that is fetched. The right to run a pass is held only while something is read, stored or published:
+neither a folder of a million files nor a slow server keeps an article from its feed.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from feedsync.errors import ClockError
+from feedsync.errors import ClockError, SourceError
 from feedsync.ingest import Ingest, Progress, Request, stop_if_asked
+from feedsync.patience import Patience
 from feedsync.report import SourceReport, SyncReport
 from feedsync.sources import FileSource, is_fetched
+from feedsync.survey import Survey, survey
 from feedsync.walk import Walker
 from feedsync.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from feedsync.publish import Publisher
@@ -122,17 +124,36 @@ class _Run:
 
     def _read(self, sources: Sequence[FileSource], stack: ExitStack) -> Ingest:
         """Take in files and publish, in one go."""
+        surveys, of = self._survey(sources)
         with self._lock():
+            if of != self._store.identity:
+                surveys = {}  # another database was put in its place
             ingest = self._ingest(stack)
             self._recover()
-            self._walk(sources, ingest)
+            self._walk(sources, ingest, surveys)
             self._publish()
         return ingest
 
-    def _walk(self, sources: Sequence[FileSource], ingest: Ingest) -> None:
+    def _survey(self, sources: Sequence[FileSource]) -> tuple[dict[str, Survey], object]:
+        """Of each source what is worth a look, if that is not everything; and of which database."""
+        request = self._request
+        surveys: dict[str, Survey] = {}
+        if request.full or request.codes or request.paths is not None:
+            return surveys, None
+        with self._lock():
+            database = self._store.identity
+        for source in sources:
+            self._progress.start(source.name, None)
+            patience = Patience(source.name, source.timeout_s, self._stop_if_asked)
+            with suppress(SourceError):  # the walk meets it again
+                if found := survey(self._store, source, patience, self._stop_if_asked):
+                    surveys[source.name] = found
+        return surveys, database
+
+    def _walk(self, sources: Sequence[FileSource], ingest: Ingest, surveys: Mapping[str, Survey]) -> None:
         walker = Walker(ingest, self._workers)
         for source in sources:
-            walker.walk(source, self._report.sources[source.name])
+            walker.walk(source, self._report.sources[source.name], surveys.get(source.name))
         self._report.busy = {name: frozenset(paths) for name, paths in walker.busy.items()}
 
     def _fetch(self, sources: Sequence[Source], ingest: Ingest) -> None:
@@ -168,7 +189,7 @@ class _Run:
             for source in fetched:
                 collector.collect(source, self._report.sources[source.name])
             collector.close()
-        self._walk(files, ingest)
+        self._walk(files, ingest, {})
         self._report.feeds = self._publisher.preview(ingest.writer())
         return ingest
 

@@ -6,6 +6,7 @@ sequential, a batch to a transaction.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import defaultdict
@@ -16,7 +17,7 @@ from feedsync.errors import SourceError
 from feedsync.load import Loaded, Refusal, Task, load_all
 from feedsync.model import Arrival, Origin
 from feedsync.patience import Patience
-from feedsync.sources import FileSource, Found, Stat, look, printable, scan
+from feedsync.sources import FileSource, Found, Stat, look, paths_told_as, printable, scan
 from feedsync.store import FileRow
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from feedsync.ingest import Ingest
     from feedsync.report import SourceReport
+    from feedsync.survey import Survey
     from feedsync.workers import Workers
 
 log = logging.getLogger("feedsync.sync")
@@ -44,8 +46,8 @@ class Walker:
         self.busy: dict[str, set[bytes]] = defaultdict(set)
         """Files that are being written, by source: worth another look soon."""
 
-    def walk(self, source: FileSource, report: SourceReport) -> None:
-        """Ingest one source; its faults are in its report."""
+    def walk(self, source: FileSource, report: SourceReport, survey: Survey | None = None) -> None:
+        """Ingest one source; its faults are in its report. After a `survey`, only what it found is looked at again."""
         with self._ingest.reading() as reader:
             source_id = reader.find_source(source.name)
             before = reader.quarantined(source_id) if source_id is not None else []
@@ -57,7 +59,7 @@ class Walker:
         patience = Patience(source.name, source.timeout_s, self._ingest.stop_if_asked)
         walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined))
         try:
-            tasks = self._tasks(walk)
+            tasks = self._surveyed(walk, survey) if survey else self._tasks(walk)
             for batch in _gathered(self._load(walk, tasks), _STORE_BATCH):
                 self._store_batch(walk, batch)
                 self._ingest.stop_if_asked()
@@ -105,20 +107,44 @@ class Walker:
             row = next(rows, None)
         walk.gone = gone
 
-    def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
-        looked = (found for path in sorted(paths) if (found := look(walk.source, path)))
-        for found in walk.patience.each(looked, _place):
-            path = found.path
-            if found.refused:
-                walk.refuse(found.location, Refusal.of(found.refused), path)
-                continue
-            with self._ingest.reading() as reader:
-                row = reader.file_row(walk.source_id, path)
-            if row and _same(row, found):
-                walk.count_unchanged(found)
+    def _surveyed(self, walk: _Walk, survey: Survey) -> Iterator[Task]:
+        """What a survey found, and what others refused since."""
+        report = walk.report
+        walk.known_before = True
+        report.unchanged += survey.unchanged
+        paths = set(survey.paths)
+        for location in survey.standing:
+            if location in walk.stale:
+                walk.stale.discard(location)
+                report.quarantined += 1
             else:
-                yield _task(found, row)
+                paths |= paths_told_as(location)
+        for location in walk.stale:
+            paths |= paths_told_as(location)
+        yield from self._looked(walk, paths)
+
+    def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
         walk.partial = True
+        yield from self._looked(walk, paths)
+
+    def _looked(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
+        """Those of these files that must be read."""
+        wanted = iter(sorted(paths))
+        while some := list(itertools.islice(wanted, _ROWS)):
+            with self._ingest.reading() as reader:
+                rows = reader.rows_of(walk.source_id, some)
+            looked = ((path, look(walk.source, path)) for path in some)
+            for path, found in walk.patience.each(looked, _looked_place):
+                row = rows.get(path)
+                if found is None:
+                    if row and not walk.partial:
+                        walk.gone.append(row)
+                elif found.refused:
+                    walk.refuse(found.location, Refusal.of(found.refused), path if row else None)
+                elif row and _same(row, found):
+                    walk.count_unchanged(found)
+                else:
+                    yield _task(found, row)
 
     def _coded(self, walk: _Walk) -> Iterator[Task]:
         walk.partial = True
@@ -291,6 +317,10 @@ class _Walk:
 
 def _place(found: Found) -> str:
     return f"the folder after {found.location}"
+
+
+def _looked_place(looked: tuple[bytes, Found | None]) -> str:
+    return f"the folder after {printable(looked[0])}"
 
 
 def _task(found: Found, row: FileRow | None) -> Task:

@@ -1,7 +1,19 @@
 """Where documents come from. The HTTP client is imported by whoever fetches, from `feedsync.sources.client`."""
 
 from feedsync.sources.fetched import FeedSource, FetchedSource, ListSource, UrlSource
-from feedsync.sources.files import FileSource, Found, Stat, StillBeingWritten, look, printable, read, scan
+from feedsync.sources.files import (
+    FileSource,
+    Found,
+    Stat,
+    StillBeingWritten,
+    Stretch,
+    look,
+    paths_told_as,
+    printable,
+    read,
+    scan,
+    stretches,
+)
 from feedsync.sources.policy import FetchPolicy
 
 __all__ = [
@@ -14,12 +26,15 @@ __all__ = [
     "Source",
     "Stat",
     "StillBeingWritten",
+    "Stretch",
     "UrlSource",
     "is_fetched",
     "look",
+    "paths_told_as",
     "printable",
     "read",
     "scan",
+    "stretches",
 ]
 
 Source = FileSource | FetchedSource

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 _READ_ALREADY = "symlink-inside"
+_SLASH = ord("/")
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_ENDS = re.compile(r"\*[^*?\[]*")
+_STRETCH = 200
 _SETTLE_NS = 20_000_000
 """A file changed this shortly before it was read may change again within one tick of the file system's clock."""
 
@@ -57,13 +62,17 @@ class FileSource:
         return self.interval_s
 
     def matches(self, name: str) -> bool:
-        return not name.startswith(".") and _matcher(self.pattern)(name) is not None
+        return not name.startswith(".") and bool(_matcher(self.pattern)(os.fsencode(name)))
 
 
 @lru_cache(maxsize=64)
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
-    """Whether a name is like one of these."""
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+def _matcher(patterns: tuple[str, ...]) -> Callable[[bytes], object]:
+    """Whether a name is like one of these. Most patterns say how it ends, which is answered without a regular one."""
+    ends = tuple(os.fsencode(pattern[1:]) for pattern in patterns if _ENDS.fullmatch(pattern))
+    if len(ends) == len(patterns):
+        return lambda name: name.endswith(ends)
+    matched = re.compile("|".join(map(translate, patterns))).match
+    return lambda name: matched(os.fsdecode(name))
 
 
 class Stat(NamedTuple):
@@ -94,6 +103,19 @@ class Found(NamedTuple):
         return printable(self.path)
 
 
+class Stretch(NamedTuple):
+    """Names that follow each other in a folder. Plain tuples, in the order of their bytes, to be compared at once."""
+
+    files: list[tuple[bytes, int, int, int]]
+    """Path, size, mtime and ctime."""
+    refused: list[Found]
+
+    @property
+    def last(self) -> bytes:
+        """The last path."""
+        return max((paths[-1][0] for paths in (self.files, self.refused) if paths), default=b"")
+
+
 class StillBeingWritten(Exception):
     """Somebody has the file open for writing, or it changed under our eyes."""
 
@@ -103,8 +125,21 @@ def printable(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
+def paths_told_as(location: str) -> set[bytes]:
+    """The paths for which `printable` may stand."""
+    path = location.encode()
+    return {path, _ESCAPED.sub(lambda escaped: bytes.fromhex(escaped[1].decode()), path)}
+
+
 def scan(source: FileSource) -> Iterator[Found]:
-    """Every matching name in the folder, in the order of the paths' bytes.
+    """Every matching name in the folder, in the order of the paths' bytes. Raises SourceError; see `stretches`."""
+    for files, refused in stretches(source):
+        found = [Found(path, Stat(size, mtime_ns, ctime_ns)) for path, size, mtime_ns, ctime_ns in files]
+        yield from sorted(found + refused, key=itemgetter(0)) if refused else found
+
+
+def stretches(source: FileSource) -> Iterator[Stretch]:
+    """Every matching name in the folder, a stretch at a time, in the order of the paths' bytes.
 
     Raises SourceError when the folder is missing or cannot be listed.
     """
@@ -112,7 +147,7 @@ def scan(source: FileSource) -> Iterator[Found]:
     try:
         if not stat.S_ISDIR(os.stat(root).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "not a folder")
-        yield from _scan(source, root, os.path.realpath(root))
+        yield from _stretches(source, root, os.path.realpath(root))
     except OSError as error:
         _blame_ourselves(source, error)
         raise SourceError(
@@ -122,16 +157,23 @@ def scan(source: FileSource) -> Iterator[Found]:
 
 
 def look(source: FileSource, path: bytes) -> Found | None:
-    """One name in the folder, as `scan` would find it; None when it is gone or does not match."""
-    full = os.path.join(os.fsencode(source.path), path)
-    name = os.path.basename(full)
+    """One name in the folder, as `scan` would find it; None when it is gone or `scan` would not tell of it."""
+    root = os.fsencode(source.path)
+    full, real_root = os.path.join(root, path), os.path.realpath(root)
+    folder = os.path.normpath(os.path.join(real_root, os.path.dirname(path)))
+    if b"/." in b"/" + path or os.path.realpath(folder) != folder:  # hidden, or through a link
+        return None
     try:
         result = os.lstat(full)
-    except OSError:
+        if not stat.S_ISDIR(result.st_mode):
+            return _judge(source, path, full, result, real_root)
+        os.scandir(full).close()
+    except FileNotFoundError:
         return None
-    if stat.S_ISDIR(result.st_mode) or not source.matches(os.fsdecode(name)):
-        return None
-    return _judge(path, full, result, os.path.realpath(os.fsencode(source.path)))
+    except OSError as error:
+        _blame_ourselves(source, error)
+        return Found(path, None, (_unreadable_folder if os.path.isdir(full) else _unreadable)(error))
+    return None
 
 
 def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
@@ -178,60 +220,77 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
     return content, Stat.of(after)
 
 
-def _scan(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Found]:
+def _stretches(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Stretch]:
     """Depth first without recursion: somebody may nest folders deeper than Python its calls."""
-    stack = [_listing(root, b"")]
+    stack = [(b"", _in_order(_names(source, root)))]
+    stretch = Stretch([], [])
     while stack:
-        path = next(stack[-1], None)
-        if path is None:
-            stack.pop()
-        elif path.endswith(b"/"):
+        below, names = stack[-1]
+        prefix = os.path.join(root, below)
+        for name in names:
+            path = below + name
             try:
-                stack.append(_listing(root, path))
+                if name[-1] == _SLASH:
+                    stack.append((path, _in_order(_names(source, prefix + name))))
+                    break
+                result = os.lstat(prefix + name)
+                if stat.S_ISREG(result.st_mode):
+                    stretch.files.append((path, result.st_size, result.st_mtime_ns, result.st_ctime_ns))
+                elif found := _judge(source, path, prefix + name, result, real_root):
+                    _add(stretch, found)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 _blame_ourselves(source, error)
-                yield Found(path[:-1], None, _unreadable_folder(error))
+                why = (_unreadable_folder if name[-1] == _SLASH else _unreadable)(error)
+                stretch.refused.append(Found(path.rstrip(b"/"), None, why))
+            if len(stretch.files) >= _STRETCH:
+                yield stretch
+                stretch = Stretch([], [])
         else:
-            try:
-                if found := _inspect(source, path, os.path.join(root, path), real_root):
-                    yield found
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                _blame_ourselves(source, error)
-                yield Found(path, None, _unreadable(error))
+            stack.pop()
+    yield stretch
 
 
-def _listing(root: bytes, below: bytes) -> Iterator[bytes]:
-    """The paths in a folder, folders with a slash behind them, in the order of the bytes of whole paths.
+def _add(stretch: Stretch, found: Found) -> None:
+    if found.stat is None:
+        stretch.refused.append(found)
+    else:
+        stretch.files.append((found.path, *found.stat))
+
+
+def _names(source: FileSource, folder: bytes) -> list[bytes]:
+    """The names in a folder that matter, folders with a slash behind them.
 
     Of a million entries the names alone are kept: an entry with what is known of it takes ten times as much.
     """
-    with os.scandir(os.path.join(root, below) if below else root) as listing:
-        names = [
-            entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name
+    matches = _matcher(source.pattern)
+    with os.scandir(folder) as listing:
+        return [
+            name + b"/" if is_folder else name
             for entry in listing
-            if not entry.name.startswith(b".")
+            if not (name := entry.name).startswith(b".")
+            and ((is_folder := entry.is_dir(follow_symlinks=False)) or matches(name) or entry.is_symlink())
         ]
-    names.sort()
-    return (below + name for name in names)
 
 
-def _inspect(source: FileSource, path: bytes, full: bytes, real_root: bytes) -> Found | None:
-    if source.matches(os.fsdecode(os.path.basename(path))):
-        return _judge(path, full, os.lstat(full), real_root)
-    # A link to a folder has no matching name, and yet hides articles.
-    if os.path.islink(full) and (refused := _judge_link(full, real_root)) and _hides_articles(full, refused):
-        return Found(path, None, refused)
-    return None
+def _in_order(names: list[bytes]) -> Iterator[bytes]:
+    """Names in the order of the bytes of whole paths, each forgotten when it was told."""
+    names.sort(reverse=True)
+    while names:
+        yield names.pop()
 
 
-def _judge(path: bytes, full: bytes, result: os.stat_result, real_root: bytes) -> Found:
+def _judge(source: FileSource, path: bytes, full: bytes, result: os.stat_result, real_root: bytes) -> Found | None:
+    matches = source.matches(os.fsdecode(os.path.basename(path)))
     if stat.S_ISLNK(result.st_mode):
-        if refused := _judge_link(full, real_root):
+        refused = _judge_link(full, real_root)
+        # A link to a folder has no matching name, and yet hides articles.
+        if refused and (matches or _hides_articles(full, refused)):
             return Found(path, None, refused)
+    if not matches:
+        return None
+    if stat.S_ISLNK(result.st_mode):
         result = os.stat(full)
     if not stat.S_ISREG(result.st_mode):
         return Found(path, None, _not_a_file(result.st_mode))

@@ -71,7 +71,8 @@ class Store:
         self._one_pass = one_pass
         self._turns: dict[str, threading.Lock] = {}
         self._engine = database.open_engine(path, writable=writable)
-        self._identity = _identity(path)
+        self.identity = _identity(path)
+        """Of the file that is open: another when it was replaced; see `lock`."""
 
     @classmethod
     def open(cls, url: str, waiting: Callable[[str], None] | None = None, *, one_pass: bool = False) -> Self:
@@ -186,7 +187,7 @@ class Store:
     def _recognise(self) -> None:
         """Open anew what was replaced since the last pass: what is written to the former file is lost."""
         found = _identity(self.path)
-        if found == self._identity:
+        if found == self.identity:
             return
         self._engine.dispose()
         if found is None:
@@ -200,7 +201,7 @@ class Store:
             raise StoreError(
                 f"the database {self.path} was replaced by one of schema {version}", remedy="restart feedsync"
             )
-        self._identity = found
+        self.identity = found
 
     def close(self) -> None:
         """Close all connections; the last one moves what is in the log into the database, so under the lock, too.

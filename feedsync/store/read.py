@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,10 +175,28 @@ class Reader(Places, Terms):
         )
         return [FileRow._make(row) for row in self.connection.execute(statement)]
 
-    def file_row(self, source_id: int, path: bytes) -> FileRow | None:
-        statement = select(files).where(files.c.source_id == source_id, files.c.path == path)
-        row = self.connection.execute(statement).first()
-        return FileRow(*row[1:]) if row else None
+    def rows_of(self, source_id: int, paths: Sequence[bytes]) -> dict[bytes, FileRow]:
+        """What is known of these files of a source."""
+        found: dict[bytes, FileRow] = {}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = files.c.path.in_(paths[start : start + _CHUNK])
+            for row in self.connection.execute(select(files).where(files.c.source_id == source_id, chunk)):
+                found[row.path] = FileRow(*row[1:])
+        return found
+
+    def file_stats(self, source_id: int, after: bytes, limit: int) -> list[tuple[bytes, int, int, int]]:
+        """Path, size, mtime and ctime of a source's files whose paths come after one, in the order of their bytes.
+
+        The size of an unsettled one is -1, so that no file is like it. Tuples straight from the driver: there may be
+        a million.
+        """
+        sql = (
+            "SELECT path, CASE WHEN settled THEN size ELSE -1 END, mtime_ns, ctime_ns FROM files "
+            "WHERE source_id = ? AND path > ? ORDER BY path LIMIT ?"
+        )
+        with closing(self.connection.connection.cursor()) as cursor:
+            cursor.execute(sql, (source_id, after, limit))
+            return list(cursor.fetchall())
 
     def find_source(self, name: str) -> int | None:
         return self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()

@@ -284,10 +284,10 @@ class _Worker:
         )
 
     def _on_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
-        """The watcher saw something: look at just that, as soon as may be."""
+        """The watcher saw something: look at just that, as soon as may be; at all of it where that is called for."""
         if folder:
-            self._schedule.scan_soon(source.name)
-        elif self._passes.note(source.name, paths):
+            self._schedule.scan_now(source.name)
+        if paths and self._passes.note(source.name, paths):
             self._schedule.soon(self._look)
 
     def _on_list_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from feedsync.workers import Workers
 
 _FILES_PER_BATCH = 1000
-_RECHECK_S = 60.0
-"""How long a tree whose folders show no change is believed to be whole."""
+_RECHECK_S = 45.0
+_RECHECK_AT_LAST_S = 150.0
+"""How long a tree whose folders show no change is believed to be whole; while articles wait for their feeds, longer."""
 
 _LAST_ID = 2**63 - 1
 _FORMATS = tuple(format.extension for format in FORMATS)
@@ -85,7 +86,8 @@ class Publisher:
         before = self._marks()
         with store.reading() as reader:
             drawn = reader.state("drawn")
-            if everything or not self._is_as_left():
+            waited_for = bool(reader.due(ALL, *self._schemes))
+            if everything or not self._is_as_left(_RECHECK_AT_LAST_S if waited_for else _RECHECK_S):
                 everything = everything or self._misses_files(reader) or drawn not in (None, self._fingerprint)
                 if not force:
                     self._refuse_loss(reader, everything=everything)
@@ -195,13 +197,13 @@ class Publisher:
     def _marks(self) -> tuple[Mark, ...]:
         return self.tree.marks(_FOLDERS)
 
-    def _is_as_left(self) -> bool:
+    def _is_as_left(self, believed_s: float) -> bool:
         """Whether nobody else put anything into the tree or took something out since this last published into it.
 
         Folders tell, and for the case that something happened while it was publishing, it looks anew now and then.
         """
         now = time.monotonic()
-        if self._left and self._left == self._marks() and now - self._checked < _RECHECK_S:
+        if self._left and self._left == self._marks() and now - self._checked < believed_s:
             return True
         self._checked = now
         return False

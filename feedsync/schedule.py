@@ -121,10 +121,6 @@ class Schedule:
         """Do this again and again, in a thread of its own, at low urgency."""
         self._scheduler.add_job(work, "interval", seconds=every_s)
 
-    def scan_soon(self, name: str) -> None:
-        """Scan a source out of turn."""
-        self.soon(lambda: self._scan(name))
-
     def scan_now(self, name: str) -> None:
         """Let a source be scanned now, in a thread of its own; once more when it is just being scanned."""
         with self._turns:

@@ -6,9 +6,14 @@ import contextlib
 import logging
 import os
 import threading
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import watchfiles
+
+from feedsync.errors import SourceError
+from feedsync.sources import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     from feedsync.sources import FileSource
 
     class Changed(Protocol):
-        """Told of names in a source's folder that changed, or (`folder`) that all of it is worth a look."""
+        """Told of names in a source's folder that changed, and whether all of it is worth a look (`folder`)."""
 
         def __call__(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None: ...
 
@@ -27,6 +32,7 @@ log = logging.getLogger("feedsync.watch")
 _STEP_MS = 10
 _DEBOUNCE_MS = 200
 _GRACE_S = 5
+_FEW = 1000
 
 
 class Watcher:
@@ -103,6 +109,17 @@ class Watcher:
             root = os.fsencode(source.path.absolute()) + b"/"
             inside = {path.removeprefix(root) for path in paths if path.startswith(root)}
             files = {path for path in inside if source.matches(os.fsdecode(os.path.basename(path)))}
-            folder = any(os.path.isdir(root + path) for path in inside)
-            if files or folder:
-                self._changed(source, files, folder=folder)
+            folders = [path for path in inside if os.path.isdir(root + path)]
+            for folder in folders:
+                files |= _first_below(source, folder)
+            if files or folders:
+                self._changed(source, files, folder=bool(folders))
+
+
+def _first_below(source: FileSource, folder: bytes) -> set[bytes]:
+    """Files in a folder that may have come as a whole: they need not wait for the scan that finds all of it."""
+    try:
+        found = scan(replace(source, path=source.path / os.fsdecode(folder)))
+        return {os.path.join(folder, name.path) for name in islice(found, _FEW)}
+    except SourceError:  # it is gone again
+        return set()

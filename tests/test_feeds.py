@@ -1,5 +1,6 @@
 """What feed readers are given, read back the way they read it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsync.errors import OutputError
-from feedsync.feeds import Window, draw_article, feed_of_all, names, select
+from feedsync.feeds import FORMATS, Window, draw_article, feed_of_all, names, rss, select
 from feedsync.feeds.atom import draw_entry, draw_feed
-from feedsync.feeds.xml import check_well_formed
+from feedsync.feeds.xml import check_element, check_well_formed
 from feedsync.model import Arrival, Attribution, Entry, Moment, Origin, Place
 from feedsync.plan import decide
 from tests.conftest import SITE, START, post, read
@@ -106,6 +107,43 @@ def test_an_article_without_text_shows_its_title() -> None:
 def test_nothing_leaves_that_is_not_well_formed() -> None:
     with pytest.raises(OutputError, match="well-formed"):
         check_well_formed(b"<feed>\x00</feed>", "x")
+    for part in (
+        b"<entry>",
+        b"<a/><b/>",
+        b"<a/>&amp;",
+        b"text",
+        b'<?xml version="1.0"?><a/>',
+        b"<!DOCTYPE a><a/>",
+        b"",
+    ):
+        with pytest.raises(OutputError):
+            check_element(part, "x")
+
+
+def test_an_entry_of_whatever_an_article_says_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may reach a feed unchecked, though feeds are not parsed as a whole."""
+    entry = entry_of(post())
+    for format in FORMATS:
+        feed = feed_of_all(SITE, [entry.known])
+        assert format.draw_feed(feed, SITE, [format.draw_entry(entry, SITE, {})])
+    monkeypatch.setattr("feedsync.feeds.rss.escape", lambda text: text)
+    with pytest.raises(OutputError, match=CODE):
+        rss.draw_entry(entry_of(post(title="<b>")), SITE, {})
+    with pytest.raises(OutputError, match=r"all\.rss"):
+        rss.draw_feed(feed_of_all(replace(SITE, title="<b>"), [entry.known]), SITE, [])
+
+
+_MARKUP = st.text(st.sampled_from("<>&;/!?-[]abc 文\n\"'"), max_size=12)
+
+
+@given(st.lists(_MARKUP, max_size=4))
+def test_elements_that_pass_make_a_document_that_passes(parts: list[str]) -> None:
+    elements = []
+    for part in parts:
+        with suppress(OutputError):
+            check_element(part.encode(), "x")
+            elements.append(part)
+    check_well_formed(f"<feed>{''.join(elements)}</feed>".encode(), "x")
 
 
 _TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=40)

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import feedparser
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,9 +209,12 @@ def test_dates_do_not_follow_the_locale() -> None:
     assert b"<pubDate>Fri, 14 Mar 2025 02:00:00 GMT</pubDate>" in drawn
 
 
-def test_nothing_leaves_that_is_not_json() -> None:
+def test_nothing_leaves_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonfeed, "_encode", lambda members: msgspec.json.encode(members)[:-1])
     with pytest.raises(OutputError, match="would not be JSON"):
-        jsonfeed.draw_feed(feed_of_all(SITE, []), SITE, [b'{"id":'])
+        jsonfeed.draw_entry(entry_of(post()), SITE, {})
+    with pytest.raises(OutputError, match="would not be JSON"):
+        jsonfeed.draw_feed(feed_of_all(SITE, []), SITE, [])
 
 
 _TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=40)

@@ -89,6 +89,7 @@ def test_a_pass_after_a_survey_does_what_a_pass_without_does(rounds: list[list[t
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(surveys, "_ROWS", 3)
         patch.setattr("feedsync.sources.files._STRETCH", 2)
+        patch.setattr("feedsync.sources.files._PART", 3)
         desks = []
         for half in ("with", "without"):
             (Path(folder) / half / "x").mkdir(parents=True)

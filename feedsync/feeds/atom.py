@@ -19,7 +19,7 @@ from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of
-from feedsync.feeds.xml import check_well_formed
+from feedsync.feeds.xml import check_element, check_well_formed
 from feedsync.model import CATEGORY
 from feedsync.text import strip_illegal
 
@@ -38,7 +38,7 @@ _END = b"</feed>"
 
 
 def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
-    """The XML of one entry."""
+    """The XML of one entry. Raises OutputError when it is not well-formed, which would be a fault of ours."""
     known, article = entry.known, entry.known.article
     drawn = FeedEntry()
     drawn.id(names.article_id(site, article.key))
@@ -65,14 +65,13 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
     drawn.completion.links += [("via", url, "") for url in article.urls]
     drawn.completion.attribution = article.attribution
     xml: bytes = etree.tostring(drawn.atom_entry(), encoding="UTF-8")
-    return xml.partition(b"?>\n")[2] if xml.startswith(b"<?xml") else xml
+    xml = xml.partition(b"?>\n")[2] if xml.startswith(b"<?xml") else xml
+    check_element(xml, article.key)
+    return xml
 
 
 def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
-    """A feed document around entries already drawn, parsed once more before it is handed out.
-
-    Raises OutputError when it is not well-formed, which would be a fault of ours.
-    """
+    """A feed document around entries already drawn. Raises OutputError as `draw_entry` does."""
     drawn = FeedGenerator()
     drawn.id(feed.id)
     drawn.title(feed.title)
@@ -90,9 +89,8 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
     opening, end, _ = head.rpartition(_END)
     if not end:
         raise OutputError(f"the feed {feed.url('atom')} could not be drawn", remedy="report this as a bug")
-    document = b"".join((opening, b"\n", *(part for entry in entries for part in (entry, b"\n")), end, b"\n"))
-    check_well_formed(document, feed.url("atom"))
-    return document
+    check_well_formed(head, feed.url("atom"))
+    return b"".join((opening, b"\n", *(part for entry in entries for part in (entry, b"\n")), end, b"\n"))
 
 
 class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]

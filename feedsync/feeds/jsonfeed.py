@@ -24,7 +24,10 @@ _decode = msgspec.json.Decoder().decode
 
 
 def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
-    """The JSON of one entry. Tags are for people: of the symbols, those it is about. All are in `_feedsync`."""
+    """The JSON of one entry. Tags are for people: of the symbols, those it is about. All are in `_feedsync`.
+
+    Raises OutputError when it is not JSON, which would be a fault of ours.
+    """
     known, article = entry.known, entry.known.article
     members: dict[str, object] = {
         "id": names.article_id(site, article.key),
@@ -43,14 +46,13 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
         told = [{"symbol": symbol.value, "name": symbol.label, "role": symbol.role} for symbol in symbols]
         members["_feedsync"] = {"symbols": told}
     members["content_html"] = content_of(entry)
-    return _encode(members)
+    item = _encode(members)
+    _check(item, article.key)
+    return item
 
 
 def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
-    """A feed document around entries already drawn.
-
-    Raises OutputError when it is not JSON, which would be a fault of ours.
-    """
+    """A feed document around entries already drawn. Raises OutputError as `draw_entry` does."""
     members: dict[str, object] = {
         "version": VERSION,
         "title": feed.title,
@@ -62,9 +64,13 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
     if site.icon:
         members["icon"] = site.icon
     head = _encode(members)
-    document = b"".join((head[:-1], b',"items":[\n', b",\n".join(entries), b"\n]}\n"))
+    _check(head, feed.url("json"))
+    return b"".join((head[:-1], b',"items":[\n', b",\n".join(entries), b"\n]}\n"))
+
+
+def _check(json: bytes, name: str) -> None:
+    """Raise OutputError unless the bytes are a JSON value. A list of such values is one, too."""
     try:
-        _decode(document)
+        _decode(json)
     except msgspec.DecodeError as error:
-        raise OutputError(f"{feed.url('json')} would not be JSON: {error}", remedy="report this as a bug") from error
-    return document
+        raise OutputError(f"{name} would not be JSON: {error}", remedy="report this as a bug") from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feedsync import __version__
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
-from feedsync.feeds.xml import HEAD, check_well_formed, escape
+from feedsync.feeds.xml import HEAD, check_element, check_well_formed, escape
 from feedsync.text import strip_illegal
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 
 
 def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
-    """The XML of one entry. Symbols have the taxonomy of the Atom entry; other categories are for people alone."""
+    """The XML of one entry. Symbols have the taxonomy of the Atom entry; other categories are for people alone.
+
+    Raises OutputError when it is not well-formed, which would be a fault of ours.
+    """
     known, article = entry.known, entry.known.article
     origin = article.attribution
     source = ""
@@ -43,7 +46,7 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
         f'<category domain="{escape(symbol.scheme)}">{escape(symbol.label)}</category>'
         for symbol in symbols_of(article, site, labels)
     )
-    return (
+    item = (
         f"<item><title>{escape(title_of(article))}</title>"
         f"<link>{escape(names.url(site, names.article_path(article.key)))}</link>"
         f'<guid isPermaLink="false">{escape(names.article_id(site, article.key))}</guid>'
@@ -53,29 +56,27 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
         # An empty description: validators want one before the content; with words in it, some show those alone.
         f"<description/><content:encoded>{escape(content_of(entry))}</content:encoded></item>"
     ).encode()
+    check_element(item, article.key)
+    return item
 
 
 def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
-    """A feed document around entries already drawn.
-
-    Raises OutputError when it is not well-formed, which would be a fault of ours.
-    """
+    """A feed document around entries already drawn. Raises OutputError as `draw_entry` does."""
     title, alternate, url = escape(feed.title), escape(feed.alternate), escape(feed.url("rss"))
     history = ' xmlns:fh="http://purl.org/syndication/history/1.0"' if feed.complete else ""
     image = ""
     if site.icon.lower().endswith(_PICTURES):
         image = f"<image><url>{escape(site.icon)}</url><title>{title}</title><link>{alternate}</link></image>\n"
-    head = (
+    opening = (
         f"{HEAD}{_OPENING}{history}>\n<channel>\n<title>{title}</title>\n<link>{alternate}</link>\n"
         f'<atom:link rel="self" type="{names.RSS_TYPE}" href="{url}"/>\n'
         f"<description>{title}</description>\n<language>{escape(site.language)}</language>\n"
         f"<lastBuildDate>{_rfc822(feed.updated)}</lastBuildDate>\n<generator>feedsync {__version__}</generator>\n"
         f"{image}{'<fh:complete/>' if feed.complete else ''}\n"
     )
-    lines = (part for entry in entries for part in (entry, b"\n"))
-    document = b"".join((head.encode(), *lines, b"</channel>\n</rss>\n"))
-    check_well_formed(document, feed.url("rss"))
-    return document
+    head, end = opening.encode(), b"</channel>\n</rss>\n"
+    check_well_formed(head + end, feed.url("rss"))
+    return b"".join((head, *(part for entry in entries for part in (entry, b"\n")), end))
 
 
 def _rfc822(moment: datetime) -> str:

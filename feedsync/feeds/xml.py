@@ -1,4 +1,8 @@
-"""XML as text: well-formed by construction, and parsed once more before it is handed out."""
+"""XML as text: well-formed by construction, and parsed once more before it is handed out.
+
+What many documents share, an entry, is parsed once, and so is each document without such parts: an element stands
+between any tags, so documents put together of both are well-formed (XML 1.0, productions 39 and 43).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,13 @@ def escape(text: str) -> str:
         if mark in text:
             text = text.replace(mark, reference)
     return text
+
+
+def check_element(part: bytes, name: str) -> None:
+    """Raise OutputError unless the bytes are one well-formed element, without a prolog."""
+    if part.startswith((b"<?", b"<!")):
+        raise OutputError(f"{name} would not be an element: {part[:40]!r}", remedy="report this as a bug")
+    check_well_formed(part, name)
 
 
 def check_well_formed(document: bytes, name: str) -> None:

@@ -268,7 +268,7 @@ class Publisher:
             due = reader.due(ALL, *self._schemes)
             much = self._is_much(reader, due)
             with (
-                self.tree.batch() as batch,
+                self.tree.batch(aside=not much) as batch,  # with a crew, all processors are at work anyway
                 Crew(workers if much else None, store, self.tree, self.presentation) as crew,
             ):
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("feedsync.watch")
 
-_STEP_MS = 10
+_STEP_MS = 5
+"""What comes within one step is told together. With 5, a file is told of after 8 ms; with 10, after 17."""
 _DEBOUNCE_MS = 200
 _GRACE_S = 5
 _FEW = 1000

@@ -1,5 +1,6 @@
 """Files are the complete old or the complete new ones, durably, and otherwise untouched."""
 
+import errno
 import gzip
 import os
 import re
@@ -14,7 +15,8 @@ import pytest
 
 from feedsync.errors import OutputError
 from feedsync.outputs import Tree
-from feedsync.outputs.encode import encoded
+from feedsync.outputs import tree as outputs
+from feedsync.outputs.encode import suffixes
 
 
 def test_writing_skipping_and_removing(tmp_path: Path) -> None:
@@ -136,6 +138,54 @@ def test_the_order_of_system_calls_is_write_sync_rename_sync(tmp_path: Path) -> 
     assert order[0][0] == "write"
 
 
+def large(seed: int) -> bytes:
+    """Content whose copies are made while others are drawn."""
+    return b"".join(b"<p>%d</p>" % (seed * number) for number in range(20_000))
+
+
+def test_copies_of_large_files_are_of_what_was_given_last(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    with tree.batch() as batch:
+        for seed in range(1, 5):
+            assert batch.put("all.atom", large(seed))
+        for number in range(20):
+            assert batch.put(f"category/{number}.rss", large(number))
+    assert tree.holds("all.atom", large(4))
+    assert all(tree.holds(f"category/{number}.rss", large(number)) for number in range(20))
+    with tree.preparing() as prepared:
+        prepared.put("all.json", large(7))
+        handed_over = prepared.hand_over()
+    with tree.batch() as batch:
+        batch.adopt(handed_over)
+    assert tree.holds("all.json", large(7))
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_an_abandoned_batch_leaves_no_copy_on_its_way(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Tree(tmp_path).batch() as batch:
+        for number in range(30):
+            batch.put(f"{number}.atom", large(number))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_cannot_be_written_fails_the_batch_before_anything_is_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = outputs._write
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name.startswith(".3.atom.gz"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(path, content)
+
+    monkeypatch.setattr(outputs, "_write", full)
+    with pytest.raises(OutputError, match="No space left"), Tree(tmp_path).batch() as batch:
+        for number in range(6):
+            batch.put(f"{number}.atom", large(number))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_encoded_copies_stand_beside_and_go_with_their_originals(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
 
@@ -143,7 +193,7 @@ def test_encoded_copies_stand_beside_and_go_with_their_originals(tmp_path: Path)
         return {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".gz", ".br")}
 
     huge = os.urandom(70_000).hex().encode()
-    assert [suffix for suffix, _ in encoded("all.atom", huge)] == [".gz"]
+    assert suffixes("all.atom", len(huge)) == (".gz",)
     large, middle = "文章".encode() * 5000, b"<p>" * 1000
     for path, content in (("all.atom", large), ("a.html", middle), ("b.html", b"small"), ("c.png", large)):
         with tree.batch() as batch:

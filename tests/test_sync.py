@@ -493,11 +493,11 @@ class Fleeting(Tree):
 
     flees = False
 
-    def batch(self) -> Batch:
+    def batch(self, **options: bool) -> Batch:
         if self.flees:
             self.root.rename(self.root.with_name("elsewhere"))
         self.flees = False
-        return super().batch()
+        return super().batch(**options)
 
 
 def test_a_tree_that_goes_during_a_pass_is_drawn_again_by_the_next(desk: Desk) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
 import brotli
 from isal import isal_zlib
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SUFFIXES = (".br", ".gz")
 """What is put behind a file's name, as nginx (gzip_static, brotli_static) and Caddy (precompressed) look for it."""
@@ -39,10 +35,9 @@ def suffixes(path: str, size: int) -> tuple[str, ...]:
     return SUFFIXES if _BROTLI_FROM_BYTES <= size <= _BROTLI_TO_BYTES else (".gz",)
 
 
-def encoded(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each encoded copy by its suffix. The same content gives the same bytes: no name, no time in them."""
-    for suffix in suffixes(path, len(content)):
-        yield suffix, _brotli(content) if suffix == ".br" else _gzip(content)
+def encoded(suffix: str, content: bytes) -> bytes:
+    """An encoded copy. The same content gives the same bytes: no name, no time in them."""
+    return _brotli(content) if suffix == ".br" else _gzip(content)
 
 
 def decoded(suffix: str, content: bytes) -> bytes | None:

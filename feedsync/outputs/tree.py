@@ -17,7 +17,10 @@ import os
 import re
 import shutil
 import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+_ASIDE_FROM_BYTES = 65_536
+_COPIERS = 2
+_COPYING = 8
+"""So many large files at most are held in memory until their copies are made."""
+
 _SYNC_ALL_FROM = 4
 """From this many files on, one syncfs is cheaper than an fsync for each."""
 
@@ -131,18 +139,18 @@ class Tree:
                     if match and not _writing(int(match.group(1)), os.lstat(path).st_mtime):
                         yield path
 
-    def batch(self) -> Batch:
-        """A set of files to put in place together."""
-        return Batch(self.root)
+    def batch(self, *, aside: bool = True) -> Batch:
+        """A set of files to put in place together; with `aside`, copies of large ones are made by other threads."""
+        return Batch(self.root, aside=aside)
 
     @contextlib.contextmanager
     def preparing(self) -> Iterator[Batch]:
         """A set of files that another process puts in place."""
-        batch = Batch(self.root)
+        batch = Batch(self.root, aside=False)
         try:
             yield batch
         finally:
-            batch.hand_over().abandon()
+            batch.abandon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +171,14 @@ class Prepared:
 class Batch:
     """Files on their way into the tree. Use as a context manager: they are in place, durably, at its end."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, aside: bool) -> None:
         self._root = root
+        self._aside = aside
         self._pending: dict[str, Path] = {}
         self._removed: list[Path] = []
         self._undue: list[Path] = []
         self._folders: set[Path] = set()
+        self._copying: deque[Future[None]] = deque()
 
     def put(self, path: str, content: bytes) -> bool:
         """Whether the file differs from what is there, and so will be replaced."""
@@ -176,17 +186,18 @@ class Batch:
         try:
             differs = _same_size(target, len(content)) is None or target.read_bytes() != content
             if differs:
+                if path in self._pending:
+                    self._finish_copies()  # of what was given for it before
                 self._make_folder(target.parent)
                 temporary = _temporary(target)
-                copies = self._put_copies(path, content, None)
+                copies = self._expect_copies(path, len(content))
                 self._pending[path] = temporary
                 _write(temporary, content)
                 _outdate(temporary, target)
-                for copy in copies:
-                    _date_like(temporary, copy)
+                self._copy(content, copies, temporary)
             elif not _has_copies(path, target, len(content)):
                 self._make_folder(target.parent)
-                self._put_copies(path, content, target)
+                self._copy(content, self._expect_copies(path, len(content)), target)
             else:
                 # It may have been renamed by a process that was killed before it made that durable.
                 self._folders.add(target.parent)
@@ -233,14 +244,15 @@ class Batch:
         if kind is None:
             self.settle()
         else:
-            self._abandon()
+            self.abandon()
 
     def __len__(self) -> int:
         """How many files, copies among them, wait to be put in place."""
         return len(self._pending)
 
     def hand_over(self) -> Prepared:
-        """What is ready so far, for another process to adopt; this batch knows no more of it."""
+        """What is ready so far, for another process to adopt; this batch knows no more of it. Raises OSError."""
+        self._finish_copies()
         prepared = Prepared(self._pending, self._removed, self._undue, self._folders)
         self._pending, self._removed, self._undue, self._folders = {}, [], [], set()
         return prepared
@@ -257,10 +269,11 @@ class Batch:
         try:
             self._settle()
         except OSError as error:
-            self._abandon()
+            self.abandon()
             raise _unusable(self._root, error) from error
 
     def _settle(self) -> None:
+        self._finish_copies()
         temporaries = list(self._pending.values())
         if len(temporaries) >= _SYNC_ALL_FROM and _syncfs(self._root):
             pass
@@ -280,19 +293,26 @@ class Batch:
         self._removed.clear()
         self._folders.clear()
 
-    def _put_copies(self, path: str, content: bytes, original: Path | None) -> list[Path]:
-        """Prepare the encoded copies, before their original; dated like it when it is there already."""
-        written = []
-        for suffix, copy in encoded(path, content):
-            temporary = _temporary(self._root / (path + suffix))
-            self._pending[path + suffix] = temporary
-            _write(temporary, copy)
-            if original:
-                _date_like(original, temporary)
-            written.append(temporary)
-        due = suffixes(path, len(content))
+    def _expect_copies(self, path: str, size: int) -> dict[str, Path]:
+        """The encoded copies of a file by their suffixes: in the order of things, before their original."""
+        due = suffixes(path, size)
+        copies = {suffix: _temporary(_beside(self._root / path, suffix)) for suffix in due}
+        self._pending |= {path + suffix: temporary for suffix, temporary in copies.items()}
         self._undue += [_beside(self._root / path, suffix) for suffix in SUFFIXES if suffix not in due]
-        return written
+        return copies
+
+    def _copy(self, content: bytes, copies: dict[str, Path], original: Path) -> None:
+        """Write the encoded copies, dated like the original."""
+        if not self._aside or len(content) < _ASIDE_FROM_BYTES:
+            _write_copies(content, copies, original)
+            return
+        while len(self._copying) >= _COPYING:
+            self._copying.popleft().result()
+        self._copying.append(_copiers().submit(_write_copies, content, copies, original))
+
+    def _finish_copies(self) -> None:
+        while self._copying:
+            self._copying.popleft().result()
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._folders:
@@ -308,7 +328,11 @@ class Batch:
             _fsync(new.parent)
         self._folders.add(folder)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Drop what was given and is not settled."""
+        while self._copying:
+            with contextlib.suppress(OSError):
+                self._finish_copies()
         Prepared(self._pending, [], [], set()).abandon()
 
 
@@ -339,6 +363,18 @@ def _has_copies(path: str, target: Path, size: int) -> bool:
 def _date_like(original: Path, copy: Path) -> None:
     mtime_ns = original.stat().st_mtime_ns
     os.utime(copy, ns=(mtime_ns, mtime_ns))
+
+
+@cache
+def _copiers() -> ThreadPoolExecutor:
+    """Threads that make copies: encoders do not hold up Python while they work."""
+    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="copy")
+
+
+def _write_copies(content: bytes, copies: dict[str, Path], original: Path) -> None:
+    for suffix, copy in copies.items():
+        _write(copy, encoded(suffix, content))
+        _date_like(original, copy)
 
 
 def _write(path: Path, content: bytes) -> None:

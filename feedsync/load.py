@@ -12,7 +12,6 @@ from collections import deque
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from feedsync.model import Document, Parsed
 from feedsync.parse import looks_unfinished, parse
 from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read, scan
 from feedsync.text import digest
+from feedsync.workers import kill_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -174,8 +174,7 @@ def _result(
     except (BrokenExecutor, OSError):  # the worker was killed, or the disk is full: its share is done here
         return here(batch)
     except SourceError:
-        for worker in active_children():
-            worker.kill()
+        kill_workers()
         raise
     return _unpacked.decode(packed)
 

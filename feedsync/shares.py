@@ -14,7 +14,6 @@ from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -24,6 +23,7 @@ from feedsync.feeds import Presentation, names
 from feedsync.model import ALL
 from feedsync.outputs import Prepared, Tree
 from feedsync.store import Spot, Store, Term
+from feedsync.workers import kill_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -288,7 +288,6 @@ def _result(future: Future[_Done | None], check: Callable[[], object]) -> _Done 
         except TimeoutError:
             check()
             if time.monotonic() > given_up:
-                for worker in active_children():
-                    worker.kill()
+                kill_workers()
         except BrokenExecutor:
             return None

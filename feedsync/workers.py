@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import ExitStack
 from importlib import import_module
-from multiprocessing import get_context, parent_process
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
@@ -16,6 +15,7 @@ from feedsync.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import ProcessPoolExecutor
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -38,6 +38,10 @@ class Workers:
     def start(self) -> None:
         """Start the processes, unless they are running. Raises OutputError when there is no place for the folder."""
         if self._pool is None:
+            # A pass over little needs none of this, which costs 14 ms.
+            from concurrent.futures import ProcessPoolExecutor
+            from multiprocessing import get_context
+
             try:
                 self.folder = self._folder.enter_context(TemporaryDirectory(prefix="feedsync-"))
             except OSError as error:
@@ -77,9 +81,19 @@ def prepare_worker() -> None:
 
 def _end_with_parent() -> None:
     """A worker waits for work for ever when the process that gave it some was killed."""
+    from multiprocessing import parent_process
+
     if parent := parent_process():
         parent.join()
         os._exit(1)
+
+
+def kill_workers() -> None:
+    """End all worker processes of this one: one of them hangs. Whoever waits for them is told BrokenExecutor."""
+    from multiprocessing import active_children
+
+    for worker in active_children():
+        worker.kill()
 
 
 def _prepare(module: str) -> None:

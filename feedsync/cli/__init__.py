@@ -16,7 +16,7 @@ from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
 from feedsync.cli.search import index_command, search_command
 from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
-from feedsync.collector import relax_collector
+from feedsync.collector import relax_collector, retire_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -66,6 +66,7 @@ def main() -> None:
     relax_collector()
     fill_standard_streams()
     code = _main()
+    retire_collector()
     sys.exit(code if flushed() else code or 3)
 
 

@@ -10,6 +10,9 @@ from feedsync.cli.terminal import load, print_json, progress_bar, publisher_of, 
 from feedsync.errors import UsageError
 
 _INDEX_AT_MOST = 256
+_MUCH = 2000
+"""After so many articles, a few of them in the index would help no search."""
+
 _FAULTS = 10
 """So many URLs that failed are told of each source."""
 
@@ -89,7 +92,7 @@ def resync_command(
             workers=workers,
         )
         taken = sum(source.new + source.revised + source.merged for source in report.sources.values())
-        if taken and not dry_run:
+        if 0 < taken < _MUCH and not dry_run:
             # So that a pass stays short; a daemon or `feedsync index` does the rest.
             store.index_some(_INDEX_AT_MOST)
     if as_json:

@@ -187,7 +187,7 @@ def _tree(config: Config) -> Iterator[Finding]:
         return  # told already
     publisher = Publisher(tree, config.presentation)
     with store, store.reading() as reader:
-        if lost := publisher.lost(reader, everything=True):
+        if lost := publisher.audit.lost(reader, everything=True):
             yield Finding(
                 "tree",
                 Level.PROBLEM,
@@ -195,7 +195,7 @@ def _tree(config: Config) -> Iterator[Finding]:
                 "`feedsync restore` a copy, or resync with the sources that had them; "
                 "if the loss is meant, `feedsync publish --force`",
             )
-        different = publisher.glance(reader)
+        different = publisher.audit.glance(reader)
     if different:
         yield Finding(
             "tree",

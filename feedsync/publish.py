@@ -7,16 +7,16 @@ did or one joined or left before it. A change of the options or of this program 
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from feedsync.audit import FEED_FOLDERS, Audit, archived, pages_through
 from feedsync.drawing import EVERYTHING, EXTENSIONS, Drawing, stem_of
 from feedsync.errors import OutputError
-from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
-from feedsync.model import ALL, CATEGORY, CUSTOM, KEY_PATTERN
+from feedsync.feeds import names
+from feedsync.model import ALL, CATEGORY
 from feedsync.shares import (
     MANY_FEEDS,
     MANY_PAGES,
@@ -30,7 +30,7 @@ from feedsync.shares import (
     first_pages_in_shares,
     put_pages,
 )
-from feedsync.store import Custom, Spot
+from feedsync.store import Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,12 +49,7 @@ _RECHECK_AT_LAST_S = 150.0
 """How long a tree whose folders show no change is believed to be whole; while articles wait for their feeds, longer."""
 
 _LAST_ID = 2**63 - 1
-_FORMATS = tuple(format.extension for format in FORMATS)
-_FEED_FOLDERS = tuple(scheme.folder for scheme in SCHEMES.values())
-_FOLDERS = ("", *_FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
-_FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
-_SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
-_PAGE = re.compile(rf"({KEY_PATTERN})\.html")
+_FOLDERS = ("", *FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
 
 
 class Publisher:
@@ -64,6 +59,7 @@ class Publisher:
         self.tree = tree
         self.presentation = presentation
         self._drawing = Drawing(presentation)
+        self.audit = Audit(tree, presentation, self._drawing)
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()
         self._checked = 0.0
@@ -88,10 +84,10 @@ class Publisher:
             drawn = reader.state("drawn")
             waited_for = bool(reader.due(ALL, *self._schemes))
             if everything or not self._is_as_left(_RECHECK_AT_LAST_S if waited_for else _RECHECK_S):
-                everything = everything or self._misses_files(reader) or drawn not in (None, self._fingerprint)
+                everything = everything or self.audit.misses_files(reader) or drawn not in (None, self._fingerprint)
                 if not force:
                     self._refuse_loss(reader, everything=everything)
-            stale = self._stale(reader)
+            stale = self.audit.stale(reader)
         if stale:
             with store.writing() as writer:
                 writer.adopt(self.presentation.custom, self.presentation.site.timezone)
@@ -119,76 +115,12 @@ class Publisher:
         """Whether so much is due that publishing takes more than moments."""
         if self._is_much(reader, reader.due(ALL, *self._schemes)):
             return True
-        anew = reader.state("drawn") != self._fingerprint or self._misses_files(reader)
+        anew = reader.state("drawn") != self._fingerprint or self.audit.misses_files(reader)
         return anew and max(_articles(reader) // MANY_PAGES, reader.standing(*self._schemes) // MANY_FEEDS) > 0
 
     def behind(self, reader: Reader) -> bool:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
         return bool(reader.due(ALL, *self._schemes)) or not reader.terms(ALL)
-
-    def glance(self, reader: Reader) -> list[str]:
-        """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
-        terms = [term for term in reader.terms(ALL, *self._schemes) if term.scheme == ALL or term.standing]
-        path = {term.id: f"{stem_of(term)}.atom" for term in terms}
-        wrong = {path[term.id] for term in terms if term.due or self.tree.read(path[term.id]) is None}
-        for term in terms:
-            if term.scheme == ALL:
-                files = self._drawing.feed(reader, term)
-                wrong.update(name for name, content in files if not self.tree.holds(name, content))
-        return sorted(wrong)
-
-    def preview(self, reader: Reader) -> PublishReport:
-        """What publishing would write, from a transaction that may never be committed."""
-        report = PublishReport()
-        for term in reader.terms(ALL, *self._schemes):
-            if files := self._drawing.feed(reader, term):
-                same = all(self.tree.read(path) == content for path, content in files)
-                report.written += not same
-                report.unchanged += same
-        return report
-
-    def differences(self, store: Store) -> Iterator[str]:
-        """Every path where the tree is not what the store would draw. Writes nothing."""
-        expected: set[str] = set()
-        with store.reading() as reader:
-            yield from (SCHEMES[CUSTOM].path(name, "atom") for name in self._stale(reader))
-            for path, content in self._everything(reader):
-                expected.add(path)
-                if not self.tree.holds(path, content):
-                    yield path
-        yield from (path for path, target in self._aliases() if not self.tree.has_alias(path, target))
-        yield from sorted(self._present() - expected)
-
-    def _everything(self, reader: Reader) -> Iterator[File]:
-        """Every file there ought to be."""
-        terms = reader.terms(ALL, *self._schemes)
-        for term in terms:
-            yield from self._drawing.feed(reader, term)
-            yield from self._drawing.first_page(reader, term)
-            yield from self._drawing.gone(term)
-        yield from self._drawing.front(reader)
-        yield from self._drawing.fixed()
-        if not self.presentation.pages:
-            return
-        for term in terms:
-            if _archived(term):
-                archive = self._drawing.archive(reader, term)
-                for page in archive.pages():
-                    yield self._drawing.archive_page(reader, term, archive, page)
-        point = (-1, 0)
-        while changed := reader.changed_entries(point, PAGES_PER_SHARE):
-            point = changed[-1][0]
-            yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
-
-    def _stale(self, reader: Reader) -> list[str]:
-        """The custom feeds that are not what the configuration says."""
-        return Custom(reader.connection).stale(self.presentation.custom, self.presentation.site.timezone)
-
-    def _aliases(self) -> Iterator[tuple[str, str]]:
-        """The links by which pages stand under `large/`, where there are such pages."""
-        for path, target in LARGE_ALIASES.items():
-            if path.endswith(names.INDEX) or (self.tree.root / target.removeprefix("../")).is_dir():
-                yield path, target
 
     @property
     def _fingerprint(self) -> str:
@@ -208,45 +140,11 @@ class Publisher:
         self._checked = now
         return False
 
-    def _misses_files(self, reader: Reader) -> bool:
-        """Whether published files have gone missing."""
-        terms = reader.terms(ALL, *self._schemes)
-        published = [term for term in terms if term.scheme != ALL and term.standing and term.published_seq >= 0]
-        if not any(term.published_seq >= 0 for term in terms):
-            return False
-        front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
-        if not front <= self.tree.names() or not all((self.tree.root / path).is_file() for path in _FIXED):
-            return True
-        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in EXTENSIONS}
-        if not expected <= self._in_folders():
-            return True
-        if not self.presentation.pages or _pages_seq(reader) < 0:
-            return False
-        folders = [names.ARTICLE_FOLDER, *(stem_of(term) for term in published if _archived(term) and term.articles)]
-        return not all((self.tree.root / folder).is_dir() for folder in folders)
-
-    def lost(self, reader: Reader, *, everything: bool) -> list[str]:
-        """The keys of published articles this store does not know, where publishing would drop them.
-
-        A feed this store has published before shows nothing else, so only the others are read, and `all.atom`,
-        which tells when the store itself is an older one.
-        """
-        terms = reader.terms(ALL, *self._schemes)
-        own = {f"{stem_of(term)}.atom" for term in terms if term.scheme != ALL and term.published_seq >= 0}
-        others = {path for path in self._in_folders() if path.endswith(".atom")} - own
-        shown: set[str] = set()
-        for path in (f"{names.ALL}.atom", *sorted(others)):
-            shown.update(key.decode("ascii") for key in _SHOWN.findall(self.tree.read(path) or b""))
-        if everything and self.presentation.pages:
-            pages = self.tree.names(names.ARTICLE_FOLDER)
-            shown.update(match.group(1) for name in pages if (match := _PAGE.fullmatch(name)))
-        return sorted(shown - reader.existing(shown))
-
     def _refuse_loss(self, reader: Reader, *, everything: bool) -> None:
         """What is published and unknown was lost with its database, or another database was meant."""
         if not everything and not self.behind(reader):
             return
-        lost = self.lost(reader, everything=everything)
+        lost = self.audit.lost(reader, everything=everything)
         if not lost:
             return
         empty = not any(term.articles for term in reader.terms(ALL))
@@ -278,7 +176,7 @@ class Publisher:
                         report.take(share)
                         yield number
 
-                before = pages_seq = _pages_seq(reader)
+                before = pages_seq = pages_through(reader)
                 beside: set[int] = set()
                 if not self.presentation.pages:
                     pass
@@ -306,7 +204,7 @@ class Publisher:
                 if front:
                     for path in self._drawing.vacant():
                         report.removed += batch.remove(path)
-                for path, target in self._aliases():
+                for path, target in self.audit.aliases():
                     batch.alias(path, target)
             standing = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
             report.unchanged = standing - report.written
@@ -320,7 +218,7 @@ class Publisher:
     def _is_much(self, reader: Reader, due: Sequence[Term]) -> bool:
         if len(due) >= MANY_FEEDS:
             return True
-        return self.presentation.pages and _pages_seq(reader) < 0 and _articles(reader) >= MANY_PAGES
+        return self.presentation.pages and pages_through(reader) < 0 and _articles(reader) >= MANY_PAGES
 
     def _put_lists(
         self, reader: Reader, batch: Batch, due: Sequence[Term], put: Callable[[Sequence[Share]], Iterator[int]]
@@ -399,7 +297,7 @@ class Publisher:
 
     def _changed_archives(self, reader: Reader, due: Iterable[Term]) -> list[tuple[Term, tuple[Spot, ...]]]:
         """The categories that are due, each with its articles that changed since it was published."""
-        due = [term for term in due if _archived(term)]
+        due = [term for term in due if archived(term)]
         changed: defaultdict[str, list[Spot]] = defaultdict(list)
         if any(term.published_seq >= 0 for term in due):
             for article_id, known in reader.changed_heads(int(reader.state("archives_seq") or -1)):
@@ -416,38 +314,19 @@ class Publisher:
                 if term.standing:
                     wanted |= {f"{stem_of(term)}.{extension}" for extension in EXTENSIONS}
                 wanted |= {path for path, _ in self._drawing.gone(term)}
-                if self.presentation.pages and _archived(term):
+                if self.presentation.pages and archived(term):
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
             if self.presentation.pages:
                 wanted |= {names.article_path(key) for key in reader.published_keys()}
                 wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
-            strangers = sorted(self._present() - wanted)
+            strangers = sorted(self.audit.present() - wanted)
             return sum(batch.remove(path) for path in strangers if path.endswith((*EXTENSIONS, names.GONE)))
-
-    def _present(self) -> set[str]:
-        """The files in the folders of feeds, their archives, and articles."""
-        archives = [f"{folder}/{name}" for folder in _FEED_FOLDERS for name in self.tree.folders(folder)]
-        folders = [*archives, names.ARTICLE_FOLDER]
-        return self._in_folders() | {f"{folder}/{name}" for folder in folders for name in self.tree.names(folder)}
-
-    def _in_folders(self) -> set[str]:
-        """The files of feeds."""
-        return {f"{folder}/{name}" for folder in _FEED_FOLDERS for name in self.tree.names(folder)}
-
-
-def _archived(term: Term) -> bool:
-    return term.scheme != ALL and SCHEMES[term.scheme].archived
 
 
 def _articles(reader: Reader) -> int:
     """How many articles there are."""
     return sum(term.articles for term in reader.terms(ALL))
-
-
-def _pages_seq(reader: Reader) -> int:
-    """Up to which change article pages are published."""
-    return int(reader.state("pages_seq") or -1)
 
 
 def _settle_many(batch: Batch) -> None:

@@ -190,7 +190,7 @@ class _Run:
                 collector.collect(source, self._report.sources[source.name])
             collector.close()
         self._walk(files, ingest, {})
-        self._report.feeds = self._publisher.preview(ingest.writer())
+        self._report.feeds = self._publisher.audit.preview(ingest.writer())
         return ingest
 
     def _publish(self, *, quiet: bool = False) -> None:

@@ -297,7 +297,7 @@ def test_an_older_database_in_its_place_publishes_no_loss(desk: Desk) -> None:
     assert rolled_back.published() == before
     desk.put("b.md", post(SECOND, "第二篇"))
     rolled_back.run()
-    assert list(Publisher(desk.tree, desk.presentation).differences(rolled_back.store)) == []
+    assert list(Publisher(desk.tree, desk.presentation).audit.differences(rolled_back.store)) == []
     rolled_back.close()
 
 

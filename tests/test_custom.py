@@ -150,8 +150,11 @@ def test_a_changed_feed_is_decided_anew_and_a_removed_one_is_gone(desk: Desk, mo
     plain = desk.published()
     publisher = Publisher(desk.tree, desk.presentation)
     ask(desk, CustomFeed("f", "题", "词1 OR 词2"), CustomFeed("other", "别", "词3"))
-    assert not list(Publisher(desk.tree, replace(desk.presentation, custom=())).differences(desk.store))
-    assert set(Publisher(desk.tree, desk.presentation).differences(desk.store)) >= {"feed/f.atom", "feed/other.atom"}
+    assert not list(Publisher(desk.tree, replace(desk.presentation, custom=())).audit.differences(desk.store))
+    assert set(Publisher(desk.tree, desk.presentation).audit.differences(desk.store)) >= {
+        "feed/f.atom",
+        "feed/other.atom",
+    }
     with counted(desk, monkeypatch) as costs:
         desk.run()
     # Another feed is no reason to draw all others.

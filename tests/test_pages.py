@@ -47,7 +47,7 @@ def put(desk: Desk, index: int, title: str = "", category: str = "emnews", minut
 
 
 def differences(desk: Desk) -> list[str]:
-    return list(Publisher(desk.tree, desk.presentation).differences(desk.store))
+    return list(Publisher(desk.tree, desk.presentation).audit.differences(desk.store))
 
 
 def files(desk: Desk) -> dict[str, tuple[int, int]]:

@@ -133,7 +133,7 @@ def test_a_revision_climbs_to_the_top_when_it_is_to(tmp_path: Path) -> None:
         assert order(desk) == ["05", "04", "03", "09"]
         desk.put("1.md", post(key(1), "改了", date="2025-03-11 10:00:00 +0800", category="meiti"))
         desk.run(later=timedelta(days=1))
-        assert list(Publisher(desk.tree, desk.presentation).differences(desk.store)) == []
+        assert list(Publisher(desk.tree, desk.presentation).audit.differences(desk.store)) == []
     never, climbing = desks
     assert order(never) == ["05", "04", "03", "09"]
     assert order(climbing) == ["01", "05", "04"]  # nothing else arrived within the hour

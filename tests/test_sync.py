@@ -36,7 +36,7 @@ def snapshot(desk: Desk) -> dict[str, tuple[int, int, bytes]]:
 def check(desk: Desk) -> None:
     """What must hold after every pass: the tree is what the store draws, and valid."""
     publisher = Publisher(desk.tree, desk.presentation)
-    assert list(publisher.differences(desk.store)) == []
+    assert list(publisher.audit.differences(desk.store)) == []
     ids: dict[str, tuple[str, ...]] = {}
     for path in desk.tree.root.rglob("*.atom"):
         feed = etree.parse(path)

@@ -120,7 +120,7 @@ def publish_command(option: str | None, check: bool, force: bool) -> int:
     publisher = publisher_of(loaded)
     if check:
         with Store.open_readonly(loaded.store_url) as store:
-            different = list(publisher.differences(store))
+            different = list(publisher.audit.differences(store))
         for path in different:
             click.echo(path)
         return 1 if different else 0

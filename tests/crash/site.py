@@ -154,7 +154,7 @@ class Site:
         loaded = config.load(self.folder / "config/feedsync.toml")
         publisher = Publisher(Tree(self.tree), loaded.presentation)
         with Store.open_readonly(f"sqlite:///{self.database}") as store:
-            if different := list(publisher.differences(store)):
+            if different := list(publisher.audit.differences(store)):
                 self.problems.append(f"publish --check: {different[0]}")
         all_atom = self.tree / "all.atom"
         feed = all_atom.read_text(encoding="utf-8") if all_atom.exists() else ""

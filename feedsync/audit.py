@@ -1,0 +1,154 @@
+"""The tree held against the store: what is missing, lost or different. Writes nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from feedsync.drawing import EXTENSIONS, stem_of
+from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
+from feedsync.model import ALL, CUSTOM, KEY_PATTERN
+from feedsync.shares import PAGES_PER_SHARE, PublishReport
+from feedsync.store import Custom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from feedsync.drawing import Drawing, File
+    from feedsync.feeds import Presentation
+    from feedsync.outputs import Tree
+    from feedsync.store import Reader, Store, Term
+
+FEED_FOLDERS = tuple(scheme.folder for scheme in SCHEMES.values())
+_FORMATS = tuple(format.extension for format in FORMATS)
+_FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
+_SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
+_PAGE = re.compile(rf"({KEY_PATTERN})\.html")
+
+
+class Audit:
+    """Compares a tree with what a store would be drawn as."""
+
+    def __init__(self, tree: Tree, presentation: Presentation, drawing: Drawing) -> None:
+        self._tree = tree
+        self._presentation = presentation
+        self._drawing = drawing
+        self._schemes = tuple(scheme.name for scheme in presentation.schemes)
+
+    def glance(self, reader: Reader) -> list[str]:
+        """Feeds that are due, missing or, of `all`, different: what shows without drawing everything."""
+        terms = [term for term in reader.terms(ALL, *self._schemes) if term.scheme == ALL or term.standing]
+        path = {term.id: f"{stem_of(term)}.atom" for term in terms}
+        wrong = {path[term.id] for term in terms if term.due or self._tree.read(path[term.id]) is None}
+        for term in terms:
+            if term.scheme == ALL:
+                files = self._drawing.feed(reader, term)
+                wrong.update(name for name, content in files if not self._tree.holds(name, content))
+        return sorted(wrong)
+
+    def preview(self, reader: Reader) -> PublishReport:
+        """What publishing would write, from a transaction that may never be committed."""
+        report = PublishReport()
+        for term in reader.terms(ALL, *self._schemes):
+            if files := self._drawing.feed(reader, term):
+                same = all(self._tree.read(path) == content for path, content in files)
+                report.written += not same
+                report.unchanged += same
+        return report
+
+    def differences(self, store: Store) -> Iterator[str]:
+        """Every path where the tree is not what the store would draw. Writes nothing."""
+        expected: set[str] = set()
+        with store.reading() as reader:
+            yield from (SCHEMES[CUSTOM].path(name, "atom") for name in self.stale(reader))
+            for path, content in self._everything(reader):
+                expected.add(path)
+                if not self._tree.holds(path, content):
+                    yield path
+        yield from (path for path, target in self.aliases() if not self._tree.has_alias(path, target))
+        yield from sorted(self.present() - expected)
+
+    def lost(self, reader: Reader, *, everything: bool) -> list[str]:
+        """The keys of published articles this store does not know, where publishing would drop them.
+
+        A feed this store has published before shows nothing else, so only the others are read, and `all.atom`,
+        which tells when the store itself is an older one.
+        """
+        terms = reader.terms(ALL, *self._schemes)
+        own = {f"{stem_of(term)}.atom" for term in terms if term.scheme != ALL and term.published_seq >= 0}
+        others = {path for path in self._in_folders() if path.endswith(".atom")} - own
+        shown: set[str] = set()
+        for path in (f"{names.ALL}.atom", *sorted(others)):
+            shown.update(key.decode("ascii") for key in _SHOWN.findall(self._tree.read(path) or b""))
+        if everything and self._presentation.pages:
+            pages = self._tree.names(names.ARTICLE_FOLDER)
+            shown.update(match.group(1) for name in pages if (match := _PAGE.fullmatch(name)))
+        return sorted(shown - reader.existing(shown))
+
+    def misses_files(self, reader: Reader) -> bool:
+        """Whether published files have gone missing."""
+        terms = reader.terms(ALL, *self._schemes)
+        published = [term for term in terms if term.scheme != ALL and term.standing and term.published_seq >= 0]
+        if not any(term.published_seq >= 0 for term in terms):
+            return False
+        front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
+        if not front <= self._tree.names() or not all((self._tree.root / path).is_file() for path in _FIXED):
+            return True
+        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in EXTENSIONS}
+        if not expected <= self._in_folders():
+            return True
+        if not self._presentation.pages or pages_through(reader) < 0:
+            return False
+        folders = [names.ARTICLE_FOLDER, *(stem_of(term) for term in published if archived(term) and term.articles)]
+        return not all((self._tree.root / folder).is_dir() for folder in folders)
+
+    def stale(self, reader: Reader) -> list[str]:
+        """The custom feeds that are not what the configuration says."""
+        return Custom(reader.connection).stale(self._presentation.custom, self._presentation.site.timezone)
+
+    def aliases(self) -> Iterator[tuple[str, str]]:
+        """The links by which pages stand under `large/`, where there are such pages."""
+        for path, target in LARGE_ALIASES.items():
+            if path.endswith(names.INDEX) or (self._tree.root / target.removeprefix("../")).is_dir():
+                yield path, target
+
+    def present(self) -> set[str]:
+        """The files in the folders of feeds, their archives, and articles."""
+        archives = [f"{folder}/{name}" for folder in FEED_FOLDERS for name in self._tree.folders(folder)]
+        folders = [*archives, names.ARTICLE_FOLDER]
+        return self._in_folders() | {f"{folder}/{name}" for folder in folders for name in self._tree.names(folder)}
+
+    def _everything(self, reader: Reader) -> Iterator[File]:
+        """Every file there ought to be."""
+        terms = reader.terms(ALL, *self._schemes)
+        for term in terms:
+            yield from self._drawing.feed(reader, term)
+            yield from self._drawing.first_page(reader, term)
+            yield from self._drawing.gone(term)
+        yield from self._drawing.front(reader)
+        yield from self._drawing.fixed()
+        if not self._presentation.pages:
+            return
+        for term in terms:
+            if archived(term):
+                archive = self._drawing.archive(reader, term)
+                for page in archive.pages():
+                    yield self._drawing.archive_page(reader, term, archive, page)
+        point = (-1, 0)
+        while changed := reader.changed_entries(point, PAGES_PER_SHARE):
+            point = changed[-1][0]
+            yield from self._drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0]
+
+    def _in_folders(self) -> set[str]:
+        """The files of feeds."""
+        return {f"{folder}/{name}" for folder in FEED_FOLDERS for name in self._tree.names(folder)}
+
+
+def archived(term: Term) -> bool:
+    """Whether older articles of a term have pages of their own."""
+    return term.scheme != ALL and SCHEMES[term.scheme].archived
+
+
+def pages_through(reader: Reader) -> int:
+    """Up to which change article pages are published."""
+    return int(reader.state("pages_seq") or -1)

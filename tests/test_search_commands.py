@@ -27,6 +27,7 @@ from feedsync.query import parse_query
 from feedsync.search import answer, find
 from feedsync.store import WORTHWHILE, Index, Stopped, stoppable
 from tests.conftest import SHANGHAI, SITE, Desk, post
+from tests.older import make_older
 from tests.test_cli import Shell
 from tests.test_web import Answer, Web, serving
 
@@ -124,19 +125,7 @@ def test_a_pass_indexes_a_share_of_what_it_takes_in(tmp_path: Path) -> None:
 
 
 def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell) -> None:
-    path = shell.folder / "var/feedsync.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            """DROP TABLE search_index; DROP TABLE search_numbers; DELETE FROM state WHERE name = 'search_seq';
-            DROP INDEX ix_articles_held; DROP INDEX ix_articles_withdrawn; DROP TABLE custom_feeds;
-            DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
-            DELETE FROM memberships WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
-            DELETE FROM terms WHERE scheme IN ('outlet', 'tag');
-            DROP TABLE tombstones; DROP TABLE withdrawals; DROP INDEX ix_memberships_revised;
-            ALTER TABLE memberships DROP COLUMN revised_us;
-            ALTER TABLE articles DROP COLUMN withdrawn_us; ALTER TABLE articles DROP COLUMN reason;
-            UPDATE alembic_version SET version_num = '0003'; PRAGMA user_version = 3"""
-        )
+    make_older(shell.folder / "var/feedsync.db", 3)
     assert "old schema 3" in shell("search", "保险业", code=3).stderr
     assert shell("index").stdout == "3 articles indexed\n"
     assert "2 found" in shell("search", "保险业").stdout

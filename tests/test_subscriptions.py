@@ -22,6 +22,7 @@ from feedsync.store import Store
 from feedsync.why import feed_named, feeds_of, judge
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import SITE, Desk, post
+from tests.older import make_older
 from tests.test_costs import counted
 from tests.test_sync import check
 
@@ -364,15 +365,7 @@ def test_a_store_of_before_is_filed_anew_without_its_sources(desk: Desk) -> None
     desk.store.close()
     with closing(sqlite3.connect(path)) as connection:
         before = connection.execute(select).fetchall()
-        connection.executescript(
-            """DROP INDEX ix_articles_held; DROP INDEX ix_articles_withdrawn; DROP TABLE custom_feeds;
-            DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;
-            DELETE FROM memberships WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
-            DELETE FROM tombstones WHERE term_id IN (SELECT id FROM terms WHERE scheme IN ('outlet', 'tag'));
-            DELETE FROM terms WHERE scheme IN ('outlet', 'tag');
-            UPDATE terms SET changed_seq = 0, published_seq = -1 WHERE scheme = 'symbol';
-            UPDATE alembic_version SET version_num = '0005'; PRAGMA user_version = 5"""
-        )
+    make_older(path, 5)
     tree = desk.published()
     shutil.rmtree(desk.inbox)
     desk.store = Store.open(f"sqlite:///{path}")

@@ -18,8 +18,9 @@ from feedsync.store.filing import LEARNT, filed
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
 from feedsync.store.places import Beside, Spot
-from feedsync.store.read import FileRow, Quarantined, Reader, Revision, SourceRow, Tombstone
+from feedsync.store.read import Reader, Revision, Tombstone
 from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
+from feedsync.store.sources import FileRow, Quarantined, SourceRow
 from feedsync.store.terms import Term
 from feedsync.store.write import Writer
 

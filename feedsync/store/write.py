@@ -13,7 +13,7 @@ from feedsync.model import CATEGORY, CUSTOM
 from feedsync.store.codec import encode, id_of_key, to_us
 from feedsync.store.custom import Custom
 from feedsync.store.filing import LEARNT, Filed, filed
-from feedsync.store.read import FileRow, Reader
+from feedsync.store.read import Reader
 from feedsync.store.schema import (
     aliases,
     articles,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import UpdateBase
 
     from feedsync.model import Change, CustomFeed, Known, Word
+    from feedsync.store.sources import FileRow
 
 _FEW = 500
 

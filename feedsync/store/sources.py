@@ -1,0 +1,180 @@
+"""Reading what is known of sources: their files, what they refused, how their runs went."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import func, select
+
+from feedsync.model import Origin
+from feedsync.store.codec import decode, from_us, id_of_key
+from feedsync.store.schema import WITHOUT_TEXT, articles, documents, files, quarantine, sources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from feedsync.model import Article
+
+_CHUNK = 500
+
+
+class FileRow(NamedTuple):
+    """A file as it was when last read; unsettled when it must be read again whatever its stat says.
+
+    The digest is empty when the file looked unfinished and nothing was taken from it.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    digest: bytes
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A refused document and why."""
+
+    origin: Origin
+    code: str
+    reason: str
+    remedy: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """How the last run of a source ended, how many failed in a row, and what its fetching cost in all."""
+
+    name: str
+    ran: datetime | None
+    succeeded: datetime | None
+    error: str | None
+    failures: int
+    requests: int
+    bytes: int
+    files: int
+    documents: int
+    quarantined: int
+
+
+class Sources:
+    """Queries about sources, within the transaction of a Reader."""
+
+    connection: Connection
+
+    def file_rows(self, source_id: int, after: bytes, limit: int) -> list[FileRow]:
+        """What is known of a source's files whose paths come after one, in the order of their bytes."""
+        statement = (
+            select(
+                files.c.path,
+                files.c.size,
+                files.c.mtime_ns,
+                files.c.ctime_ns,
+                files.c.digest,
+                files.c.settled,
+            )
+            .where(files.c.source_id == source_id, files.c.path > after)
+            .order_by(files.c.path)
+            .limit(limit)
+        )
+        return [FileRow._make(row) for row in self.connection.execute(statement)]
+
+    def rows_of(self, source_id: int, paths: Sequence[bytes]) -> dict[bytes, FileRow]:
+        """What is known of these files of a source."""
+        found: dict[bytes, FileRow] = {}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = files.c.path.in_(paths[start : start + _CHUNK])
+            for row in self.connection.execute(select(files).where(files.c.source_id == source_id, chunk)):
+                found[row.path] = FileRow(*row[1:])
+        return found
+
+    def file_stats(self, source_id: int, after: bytes, limit: int) -> list[tuple[bytes, int, int, int]]:
+        """Path, size, mtime and ctime of a source's files whose paths come after one, in the order of their bytes.
+
+        The size of an unsettled one is -1, so that no file is like it. Tuples straight from the driver: there may be
+        a million.
+        """
+        sql = (
+            "SELECT path, CASE WHEN settled THEN size ELSE -1 END, mtime_ns, ctime_ns FROM files "
+            "WHERE source_id = ? AND path > ? ORDER BY path LIMIT ?"
+        )
+        with closing(self.connection.connection.cursor()) as cursor:
+            cursor.execute(sql, (source_id, after, limit))
+            return list(cursor.fetchall())
+
+    def find_source(self, name: str) -> int | None:
+        return self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()
+
+    def last_error(self, source_id: int) -> str | None:
+        """What the last recorded run of a source failed with."""
+        return self.connection.execute(select(sources.c.error).where(sources.c.id == source_id)).scalar()
+
+    def has_documents(self, source_id: int) -> bool:
+        """Whether a source ever gave an article."""
+        return any(
+            self.connection.execute(select(table.c.source_id).where(table.c.source_id == source_id).limit(1)).first()
+            for table in (files, documents)
+        )
+
+    def locations(self, source: str, key: str) -> list[str]:
+        """Where a source has documents of an article."""
+        statement = (
+            select(documents.c.location)
+            .join(sources, sources.c.id == documents.c.source_id)
+            .where(documents.c.article_id == id_of_key(key), sources.c.name == source)
+        )
+        return list(self.connection.execute(statement).scalars())
+
+    def without_text(self, source_id: int) -> list[Article]:
+        """Articles a source knows of whose text nobody has."""
+        here = select(documents.c.article_id).where(documents.c.source_id == source_id)
+        statement = select(articles.c.facts).where(WITHOUT_TEXT, articles.c.id.in_(here))
+        statement = statement.where(articles.c.withdrawn_us.is_(None))
+        return [decode(facts) for facts in self.connection.execute(statement.order_by(articles.c.id)).scalars()]
+
+    def fetched_documents(self, source_id: int) -> dict[str, str]:
+        """The URLs from which a source of files completed articles, each with the key of its article."""
+        statement = (
+            select(documents.c.location, articles.c.key)
+            .join(articles, articles.c.id == documents.c.article_id)
+            .where(documents.c.source_id == source_id, documents.c.location.op("GLOB")("http*://*"))
+        )
+        return dict(self.connection.execute(statement).all())
+
+    def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
+        """Refused documents, by source and location."""
+        statement = (
+            select(sources.c.name, quarantine)
+            .join(sources, sources.c.id == quarantine.c.source_id)
+            .order_by(sources.c.name, quarantine.c.location)
+        )
+        if source_id is not None:
+            statement = statement.where(quarantine.c.source_id == source_id)
+        return [
+            Quarantined(Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us))
+            for row in self.connection.execute(statement)
+        ]
+
+    def source_rows(self) -> list[SourceRow]:
+        counted = (
+            select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
+            for table in (files, documents, quarantine)
+        )
+        s = sources.c
+        statement = select(s.name, s.ran_us, s.succeeded_us, s.error, s.failures, s.requests, s.bytes, *counted)
+        return [
+            SourceRow(
+                name,
+                from_us(ran) if ran is not None else None,
+                from_us(succeeded) if succeeded is not None else None,
+                *rest,
+            )
+            for name, ran, succeeded, *rest in self.connection.execute(statement.order_by(sources.c.name))
+        ]

@@ -124,6 +124,17 @@ def test_a_pass_indexes_a_share_of_what_it_takes_in(tmp_path: Path) -> None:
     assert f"{share + 2} found" in shell("search", "第", "--limit", "1000").stdout
 
 
+def test_after_much_the_index_is_left_to_others(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for number in range(WORTHWHILE + 2):
+        shell.put(f"{number}.md", post(f"202503142600{number:06d}", f"第{number}篇"))
+    script = f"import sys; from feedsync.cli import main, passes; passes._MUCH = {WORTHWHILE}; sys.argv[1:] = ['resync']; main()"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    with closing(sqlite3.connect(tmp_path / "var/feedsync.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM search_numbers").fetchone() == (0,)
+    assert f"{WORTHWHILE + 2} found" in shell("search", "第", "--limit", "1000").stdout
+
+
 def test_an_older_store_is_searched_at_once_and_indexed_afterwards(shell: Shell) -> None:
     make_older(shell.folder / "var/feedsync.db", 3)
     assert "old schema 3" in shell("search", "保险业", code=3).stderr

@@ -190,7 +190,7 @@ class Errand:
             fetches = Fetches(writer.connection)
             fetches.put(source_id, rows.values())
             fetches.forget(source_id, sorted(forgotten))
-        self.ingest.found_keys.update(arrivals)
+        self.ingest.note_found(arrivals)
         for change in changes:
             for outcome in change.outcomes.values():
                 self.report.count(outcome)

@@ -13,7 +13,7 @@ from feedsync.parse import key_from_user
 from feedsync.plan import decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import ExitStack
     from datetime import datetime
     from zoneinfo import ZoneInfo
@@ -71,7 +71,7 @@ class Ingest:
         self.now = now
         self.progress = progress
         self.keys = {code: key_from_user(code) for code in request.codes}
-        self.found_keys: set[str] = set()
+        self.found_keys: set[str | None] = set()
         self._stack = stack
         self._shared: Writer | None = None
         self._started = time.monotonic()
@@ -114,8 +114,13 @@ class Ingest:
             decide(known.get(key), arrived, defaults, self.now, words.get(key)) for key, arrived in arrivals.items()
         ]
         writer.apply(changes, self.now)
-        self.found_keys.update(arrivals)
+        self.note_found(arrivals)
         return changes
+
+    def note_found(self, keys: Iterable[str]) -> None:
+        """Articles that were found; remembered of those that were asked for, for there may be a million others."""
+        if self.keys:
+            self.found_keys.update(set(self.keys.values()).intersection(keys))
 
     def stop_if_asked(self) -> None:
         """Raises Interrupted."""

@@ -77,6 +77,8 @@ class Loaded:
     refused: Refusal | None = None
     unfinished: bool = False
     gone: bool = False
+    same: bool = False
+    """Whether it was read though its content had not changed."""
 
     @property
     def location(self) -> str:
@@ -216,7 +218,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
     location = found.location
     document = Document(source.name, location, location.rpartition("/")[2], content)
     try:
-        return Loaded(found.path, stat, hashed, parsed=parse(document, zone))
+        return Loaded(found.path, stat, hashed, parsed=parse(document, zone), same=task.digest == hashed)
     except Refused as refused:
         return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
     except FAULTS as error:

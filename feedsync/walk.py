@@ -156,7 +156,7 @@ class Walker:
             key = locations.get(location) or next((k for k in keys if k in location), None)
             if key is None:
                 continue
-            self._ingest.found_keys.add(key)
+            self._ingest.note_found((key,))
             if found.refused:
                 walk.refuse(location, Refusal.of(found.refused))
             else:
@@ -289,7 +289,7 @@ class _Walk:
             self._refusals.append((location, refused.code, refused.reason, refused.remedy))
 
     def accept(self, location: str, loaded: Loaded) -> None:
-        if self.known_before and loaded.parsed:
+        if self.known_before and loaded.parsed and not loaded.same:
             self.fresh[loaded.digest] = loaded.parsed.article.key
         if location in self.quarantined:
             self.stale.discard(location)

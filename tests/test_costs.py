@@ -13,7 +13,9 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, event
 
+from feedsync import walk
 from feedsync.feeds import Window
+from feedsync.ingest import Ingest
 from feedsync.outputs import Batch
 from feedsync.publish import Publisher
 from feedsync.sources import FileSource, scan
@@ -197,3 +199,25 @@ def test_of_a_large_folder_the_names_alone_are_kept(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200 * len(names)
+
+
+def test_a_pass_keeps_nothing_of_the_files_it_read(desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred bytes of each are a hundred megabytes of a million."""
+    kept: list[Any] = []
+
+    def keeping(made: type) -> Any:
+        def make(*arguments: Any, **options: Any) -> Any:
+            kept.append(made(*arguments, **options))
+            return kept[-1]
+
+        return make
+
+    monkeypatch.setattr("feedsync.sync.Ingest", keeping(Ingest))
+    monkeypatch.setattr(walk, "_Walk", keeping(walk._Walk))
+    assert desks[0].run(full=True).sources["articles"].unchanged >= _FEW
+    assert len(kept) == 2
+    for one in kept:
+        names = one.__slots__ if hasattr(one, "__slots__") else vars(one)
+        held = [value for name in names if isinstance(value := getattr(one, name), set | dict | list)]
+        assert held
+        assert not any(held)

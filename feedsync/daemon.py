@@ -32,7 +32,7 @@ from feedsync.watch import Watcher
 from feedsync.web import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from feedsync.config import Config
 
@@ -283,14 +283,14 @@ class _Worker:
             )
         )
 
-    def _on_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
+    def _on_change(self, source: FileSource, paths: Collection[bytes], *, folder: bool) -> None:
         """The watcher saw something: look at just that, as soon as may be; at all of it where that is called for."""
         if folder:
             self._schedule.scan_now(source.name)
         if paths and self._passes.note(source.name, paths):
             self._schedule.soon(self._look)
 
-    def _on_list_change(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
+    def _on_list_change(self, source: FileSource, paths: Collection[bytes], *, folder: bool) -> None:
         if paths and not folder:
             self._schedule.scan_now(source.name)
 

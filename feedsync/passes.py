@@ -112,8 +112,8 @@ class Passes:
                 raise Interrupted("the daemon stops")
 
         try:
-            with self._store.lock(check=check), self._store.reading() as reader:
-                self._publisher.warm_up(reader)
+            with self._store.lock(check=check):
+                self._publisher.warm_up(self._store)
         except Interrupted:
             pass
         except FeedsyncError as error:

@@ -27,7 +27,7 @@ _LOOK_S = 1.0
 """How often whoever waits asks whether to stop."""
 
 _left_behind: dict[str, Patience] = {}
-"""By the name of the source. A process holds at most one thread that hangs for each source."""
+"""By the name of the source. Nobody begins another reading of it; one that was under way may hang as well."""
 
 
 class Patience:

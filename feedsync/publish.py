@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 _FILES_PER_BATCH = 1000
 _RECHECK_S = 45.0
+"""How long a tree whose folders show no change is believed to be whole, and to show nothing the store does not know."""
+
 _RECHECK_AT_LAST_S = 150.0
-"""How long a tree whose folders show no change is believed to be whole; while articles wait for their feeds, longer."""
+"""The same while articles wait for their feeds."""
 
 _LAST_ID = 2**63 - 1
 _FOLDERS = ("", *FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
@@ -63,6 +65,7 @@ class Publisher:
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()
         self._checked = 0.0
+        self._of: object = None
 
     def publish(
         self,
@@ -79,6 +82,7 @@ class Publisher:
         Raises OutputError when the tree cannot be written: what was there stays, and stays due. Also when it
         shows articles the store does not know, unless `force` says that they may go.
         """
+        self._recognise(store)
         before = self._marks()
         with store.reading() as reader:
             drawn = reader.state("drawn")
@@ -104,12 +108,14 @@ class Publisher:
         self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report
 
-    def warm_up(self, reader: Reader) -> None:
+    def warm_up(self, store: Store) -> None:
         """Draw what every publication takes from the one before, so that the next article has not to wait for it."""
-        for _ in self._drawing.front(reader):
-            pass
-        for term in reader.terms(ALL):
-            self._drawing.feed(reader, term)
+        self._recognise(store)
+        with store.reading() as reader:
+            for _ in self._drawing.front(reader):
+                pass
+            for term in reader.terms(ALL):
+                self._drawing.feed(reader, term)
 
     def takes_long(self, reader: Reader) -> bool:
         """Whether so much is due that publishing takes more than moments."""
@@ -129,6 +135,12 @@ class Publisher:
     def _marks(self) -> tuple[Mark, ...]:
         return self.tree.marks(_FOLDERS)
 
+    def _recognise(self, store: Store) -> None:
+        """Of another database nothing is taken for granted: neither what is drawn nor that the tree is of it."""
+        if store.identity != self._of:
+            self._of, self._left = store.identity, ()
+            self._drawing.forget()
+
     def _is_as_left(self, believed_s: float) -> bool:
         """Whether nobody else put anything into the tree or took something out since this last published into it.
 
@@ -137,7 +149,7 @@ class Publisher:
         now = time.monotonic()
         if self._left and self._left == self._marks() and now - self._checked < believed_s:
             return True
-        self._checked = now
+        self._checked, self._left = now, ()  # until all of it is published
         return False
 
     def _refuse_loss(self, reader: Reader, *, everything: bool) -> None:

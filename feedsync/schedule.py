@@ -42,6 +42,7 @@ log = logging.getLogger("feedsync.schedule")
 _THREADS = 32
 _PULSE = " pulse"
 _PULSE_S = 5.0
+_AGAIN_S = 0.05
 _CLOCK_JUMP_S = 30.0
 
 # What jobs raise, and that they were skipped, is told by us, once.
@@ -178,8 +179,17 @@ class Schedule:
         name = event.job_id if event.job_id in self._planned else ""
         if event.code == EVENT_JOB_ERROR:
             self._failed(name, event.exception)
-        elif name:
+        elif name and not self._asked_too_soon(name):
             self._skipped(name)
+
+    def _asked_too_soon(self, name: str) -> bool:
+        """Whether a scan was asked for when one had ended and still counted; if so, it is asked for again."""
+        with self._turns:
+            lost = name in self._again and name not in self._scanning
+        if lost and (job := self._scheduler.get_job(name)):
+            with contextlib.suppress(JobLookupError):
+                job.modify(next_run_time=datetime.now(UTC) + timedelta(seconds=_AGAIN_S))
+        return lost
 
 
 class _CronTrigger(BaseTrigger):  # type: ignore[misc]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from feedsync.store import Store
 
 _MANY = 1500
-"""With so many to look at, the walk had better go through the whole folder."""
+"""With more that is new, the walk had better go through the whole folder."""
 
 _ROWS = 5000
 _STRETCHES = 25
@@ -39,7 +39,7 @@ class Survey:
     """Where documents were refused before, and are as they were."""
 
     paths: list[bytes] = field(default_factory=list)
-    """New, changed, refused otherwise than before, or gone."""
+    """New, changed, refused otherwise than before or while they were read, or gone."""
 
 
 def survey(store: Store, source: FileSource, patience: Patience, check: Callable[[], object]) -> Survey | None:
@@ -52,12 +52,16 @@ def survey(store: Store, source: FileSource, patience: Patience, check: Callable
         if source_id is None:
             return None
         refused = {item.origin.location: (item.code, item.reason) for item in reader.quarantined(source_id)}
-    suspected = {path for location in refused for path in paths_told_as(location)}
-    found = Survey()
+    told = [paths_told_as(location) for location in refused]
+    if not all(told):
+        return None
+    suspected = set().union(*told)
+    found, news = Survey(), 0
     rows = _Rows(store, source_id)
     for stretch in patience.each(stretches(source), _place, _STRETCHES):
         check()
-        if rows.pass_over(stretch.files):
+        stats: dict[bytes, _File] = {}
+        if not stretch.refused and rows.pass_over(stretch.files):
             found.unchanged += len(stretch.files)
         else:
             stats = {row[0]: row for row in rows.through(stretch.last)}
@@ -66,8 +70,10 @@ def survey(store: Store, source: FileSource, patience: Patience, check: Callable
                     found.unchanged += 1
                 else:
                     found.paths.append(file[0])
+                    news += file[0] not in suspected
                     suspected.discard(file[0])
             found.paths += stats
+            news += len(stats)
         if suspected:
             again = suspected.intersection([file[0] for file in stretch.files])
             standing = refused.keys() & map(printable, again)
@@ -75,14 +81,16 @@ def survey(store: Store, source: FileSource, patience: Patience, check: Callable
             found.standing |= standing
         for name in stretch.refused:
             why = name.refused and (name.refused.code, name.refused.message)
-            if refused.get(name.location) == why:
+            if refused.get(name.location) == why and name.path not in stats:
                 found.standing.add(name.location)
             else:
                 found.paths.append(name.path)
-        if len(found.paths) > _MANY:
+                news += name.location not in refused
+        if news > _MANY:
             return None
-    found.paths += [path for path, *_ in rows.rest(_MANY + 1)]
-    return found if len(found.paths) <= _MANY else None
+    gone = [path for path, *_ in rows.rest(_MANY + 1)]
+    found.paths += gone
+    return found if news + len(gone) <= _MANY else None
 
 
 class _Rows:

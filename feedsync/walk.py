@@ -119,8 +119,11 @@ class Walker:
                 report.quarantined += 1
             else:
                 paths |= paths_told_as(location)
-        for location in walk.stale:
-            paths |= paths_told_as(location)
+        for location in tuple(walk.stale):
+            if told := paths_told_as(location):
+                paths |= told
+            else:  # it stays refused until a walk through the whole folder
+                walk.stale.discard(location)
         yield from self._looked(walk, paths)
 
     def _hinted(self, walk: _Walk, paths: Iterable[bytes]) -> Iterator[Task]:
@@ -158,7 +161,7 @@ class Walker:
                 continue
             self._ingest.note_found((key,))
             if found.refused:
-                walk.refuse(location, Refusal.of(found.refused))
+                walk.refuse(location, Refusal.of(found.refused), found.path)
             else:
                 yield Task(found)
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import watchfiles
 
 from feedsync.errors import SourceError
-from feedsync.sources import scan
+from feedsync.sources import is_folder, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from typing import Protocol
 
     from feedsync.sources import FileSource
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     class Changed(Protocol):
         """Told of names in a source's folder that changed, and whether all of it is worth a look (`folder`)."""
 
-        def __call__(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None: ...
+        def __call__(self, source: FileSource, paths: Collection[bytes], *, folder: bool) -> None: ...
 
 
 log = logging.getLogger("feedsync.watch")
@@ -112,7 +112,8 @@ class Watcher:
             files = {path for path in inside if source.matches(os.fsdecode(os.path.basename(path)))}
             folders = [path for path in inside if os.path.isdir(root + path)]
             for folder in folders:
-                files |= _first_below(source, folder)
+                if is_folder(source, folder):
+                    files |= _first_below(source, folder)
             if files or folders:
                 self._changed(source, files, folder=bool(folders))
 

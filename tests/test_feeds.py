@@ -107,15 +107,8 @@ def test_an_article_without_text_shows_its_title() -> None:
 def test_nothing_leaves_that_is_not_well_formed() -> None:
     with pytest.raises(OutputError, match="well-formed"):
         check_well_formed(b"<feed>\x00</feed>", "x")
-    for part in (
-        b"<entry>",
-        b"<a/><b/>",
-        b"<a/>&amp;",
-        b"text",
-        b'<?xml version="1.0"?><a/>',
-        b"<!DOCTYPE a><a/>",
-        b"",
-    ):
+    bad = (b"<entry>", b"<a/><b/>", b"<a/>&amp;", b"text", b"", b'<?xml version="1.0"?><a/>', b"<!DOCTYPE a><a/>")
+    for part in (*bad, b"\n<!DOCTYPE a><a/>", b"\xef\xbb\xbf<a/>", "<a/>".encode("utf-16")):
         with pytest.raises(OutputError):
             check_element(part, "x")
 

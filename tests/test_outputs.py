@@ -16,7 +16,7 @@ import pytest
 from feedsync.errors import OutputError
 from feedsync.outputs import Tree
 from feedsync.outputs import tree as outputs
-from feedsync.outputs.encode import suffixes
+from feedsync.outputs.encode import encoded, suffixes
 
 
 def test_writing_skipping_and_removing(tmp_path: Path) -> None:
@@ -281,3 +281,37 @@ def test_a_batch_cut_short_is_mended_by_the_next(tmp_path: Path, monkeypatch: py
                 batch.put("all.atom", content)
             assert tree.holds("all.atom", content)
         assert {p.name for p in tmp_path.iterdir()} == {"all.atom", "all.atom.gz", "all.atom.br"}
+
+
+def test_the_last_word_on_a_path_counts(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    with tree.batch() as batch:
+        batch.put("kept.atom", b"old")
+        batch.put("there.atom", b"old")
+    with tree.batch() as batch:
+        batch.put("small.atom", large(1))
+        batch.put("small.atom", b"<p>" * 100)
+        batch.put("kept.atom", b"new")
+        assert not batch.put("kept.atom", b"old")
+        batch.remove("there.atom")
+        batch.put("there.atom", b"again" * 1000)
+        batch.put("gone.atom", large(2))
+        assert not batch.remove("gone.atom")
+    assert {p.name for p in tmp_path.iterdir()} == {"small.atom", "kept.atom", "there.atom", "there.atom.gz"}
+    assert tree.holds("small.atom", b"<p>" * 100)
+    assert tree.holds("kept.atom", b"old")
+    assert tree.holds("there.atom", b"again" * 1000)
+
+
+def test_whatever_ends_a_batch_no_copy_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(suffix: str, content: bytes) -> bytes:
+        if content == large(1):
+            raise MemoryError
+        return encoded(suffix, content)
+
+    monkeypatch.setattr("feedsync.outputs.tree.encoded", exhausted)
+    with pytest.raises(MemoryError), Tree(tmp_path).batch() as batch:
+        for number in range(1, 7):
+            batch.put(f"{number}.atom", large(number))
+    assert not batch._copying
+    assert list(tmp_path.iterdir()) == []

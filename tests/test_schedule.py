@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 
 from feedsync.cron import Cron, parse
 from feedsync.schedule import Clock, Schedule
@@ -155,3 +156,17 @@ def test_the_clock_is_compared_with_one_that_nobody_sets() -> None:
 def test_it_shows_that_it_runs(bench: Bench) -> None:
     bench.schedule.start()
     assert bench.schedule.silent_s() < 60
+
+
+def test_a_scan_asked_for_just_when_one_has_ended_is_not_lost(bench: Bench) -> None:
+    """APScheduler counts a scan as running for a moment after it ended; what it then turns away comes again."""
+    bench.schedule.plan([Source("slow", cron=parse("0 0 1 1 *", UTC))])
+    bench.schedule.start()
+    turned_away = JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, "slow", "default", [datetime.now(UTC)])
+    bench.schedule._again.add("slow")
+    bench.schedule._on_trouble(turned_away)
+    assert not bench.skipped
+    bench.until(lambda: bench.ran["slow"] == 1)
+    assert "slow" not in bench.schedule._again
+    bench.schedule._on_trouble(turned_away)
+    assert bench.skipped == {"slow": 1}

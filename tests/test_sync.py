@@ -4,8 +4,10 @@ import os
 import random
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import Window
 from feedsync.outputs import Batch, Tree
 from feedsync.publish import Publisher
+from feedsync.store import Store
 from tests.conftest import REAL, SITE, Desk, needs_real, post
 
 CODE = "202503142600000001"
@@ -607,3 +610,50 @@ def test_another_label_redraws_every_page_however_many_there_are(desk: Desk, mon
     pages = {p: c for p, c in desk.published().items() if p.startswith("article") and p.endswith(".html")}
     assert len(pages) == 21
     assert all(b">\xe7\x94\xb2\xe6\x8a\xa5</a>" in c for c in pages.values())
+
+
+def put_in_place(desk: Desk, database: Path) -> None:
+    """Put another database where that of a running process is."""
+    path = desk.store.path
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.replace(database, path)
+
+
+def test_a_loss_is_refused_until_it_is_none_or_meant(desk: Desk) -> None:
+    publisher = Publisher(desk.tree, desk.presentation)
+    for number in range(3):
+        desk.put(f"{number}.md", post(f"20250314260000000{number}", f"标题{number}"))
+    desk.run(publisher=publisher)
+    desk.run(publisher=publisher)
+    before = desk.published()
+    for number in range(3):
+        (desk.inbox / f"{number}.md").unlink()
+    desk.put("other.md", post("202503142600000009"))
+    with Store.open(f"sqlite:///{desk.folder}/other.db"):
+        pass
+    put_in_place(desk, desk.folder / "other.db")
+    for _ in range(3):
+        with pytest.raises(OutputError, match="unknown to it"):
+            desk.run(publisher=publisher)
+        assert desk.published() == before
+    publisher.publish(desk.store, everything=True, force=True)
+    assert "202503142600000009" in desk.atom()
+    assert CODE not in desk.atom()
+    check(desk)
+
+
+def test_entries_of_a_database_that_was_replaced_are_drawn_anew(desk: Desk) -> None:
+    publisher = Publisher(desk.tree, desk.presentation)
+    desk.put("a.md", post(CODE, "原来的标题"))
+    desk.run(publisher=publisher)
+    with closing(sqlite3.connect(desk.store.path)) as source, closing(sqlite3.connect(desk.folder / "copy.db")) as copy:
+        source.backup(copy)
+    desk.put("a.md", post(CODE, "第二个标题"))
+    desk.run(publisher=publisher)
+    put_in_place(desk, desk.folder / "copy.db")
+    desk.put("a.md", post(CODE, "第三个标题"))
+    desk.run(publisher=publisher)
+    assert "第三个标题" in desk.atom()
+    assert "第二个标题" not in desk.atom("category/emnews.atom")
+    check(desk)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from feedsync import watch
-from feedsync.sources import FileSource
+from feedsync.sources import FileSource, is_folder
 from feedsync.watch import Watcher
 
 
@@ -58,3 +58,15 @@ def test_a_folder_moved_in_brings_its_files_along_and_a_scan(
 
 def test_a_folder_that_is_gone_again_brings_nothing(tmp_path: Path) -> None:
     assert watch._first_below(FileSource("articles", tmp_path), b"gone") == set()
+
+
+def test_nothing_is_followed_out_of_the_folder_or_into_what_is_hidden(tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    for name in ("out", "in/.git", "in/plain/deep", "in/plain/.hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    (inbox / "link").symlink_to(tmp_path / "out")
+    (inbox / "plain/link").symlink_to(tmp_path / "out")
+    source = FileSource("articles", inbox)
+    through = [b"plain", b"plain/deep"]
+    others = [b"link", b".git", b"plain/link", b"plain/.hidden", b"link/any"]
+    assert [path for path in (*through, *others) if is_folder(source, path)] == through

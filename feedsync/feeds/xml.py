@@ -29,7 +29,7 @@ def escape(text: str) -> str:
 
 def check_element(part: bytes, name: str) -> None:
     """Raise OutputError unless the bytes are one well-formed element, without a prolog."""
-    if part.startswith((b"<?", b"<!")):
+    if part[:1] != b"<" or part[1:2] in (b"?", b"!"):
         raise OutputError(f"{name} would not be an element: {part[:40]!r}", remedy="report this as a bug")
     check_well_formed(part, name)
 

@@ -178,16 +178,16 @@ class Batch:
         self._removed: list[Path] = []
         self._undue: list[Path] = []
         self._folders: set[Path] = set()
+        self._given: set[str] = set()
         self._copying: deque[Future[None]] = deque()
 
     def put(self, path: str, content: bytes) -> bool:
-        """Whether the file differs from what is there, and so will be replaced."""
+        """Whether the file differs from what is there, and so will be replaced. The last word on a path counts."""
         target = self._root / path
         try:
+            self._take_back(path)
             differs = _same_size(target, len(content)) is None or target.read_bytes() != content
             if differs:
-                if path in self._pending:
-                    self._finish_copies()  # of what was given for it before
                 self._make_folder(target.parent)
                 temporary = _temporary(target)
                 copies = self._expect_copies(path, len(content))
@@ -231,6 +231,7 @@ class Batch:
     def remove(self, path: str) -> bool:
         """Whether the file was there, and so is gone at the end."""
         target = self._root / path
+        self._take_back(path)
         if not target.exists():
             return False
         self._removed += [*(_beside(target, suffix) for suffix in SUFFIXES), target]
@@ -255,6 +256,7 @@ class Batch:
         self._finish_copies()
         prepared = Prepared(self._pending, self._removed, self._undue, self._folders)
         self._pending, self._removed, self._undue, self._folders = {}, [], [], set()
+        self._given.clear()
         return prepared
 
     def adopt(self, prepared: Prepared) -> None:
@@ -271,6 +273,9 @@ class Batch:
         except OSError as error:
             self.abandon()
             raise _unusable(self._root, error) from error
+        except BaseException:
+            self.abandon()
+            raise
 
     def _settle(self) -> None:
         self._finish_copies()
@@ -291,7 +296,21 @@ class Batch:
             _fsync(folder)
         self._undue.clear()
         self._removed.clear()
+        self._given.clear()
         self._folders.clear()
+
+    def _take_back(self, path: str) -> None:
+        """Drop what was said of a path before, if anything was."""
+        if path not in self._given:
+            self._given.add(path)
+            return
+        places = [self._root / path, *(_beside(self._root / path, suffix) for suffix in SUFFIXES)]
+        self._finish_copies()
+        for suffix in ("", *SUFFIXES):
+            if temporary := self._pending.pop(path + suffix, None):
+                temporary.unlink(missing_ok=True)
+        self._removed = [place for place in self._removed if place not in places]
+        self._undue = [place for place in self._undue if place not in places]
 
     def _expect_copies(self, path: str, size: int) -> dict[str, Path]:
         """The encoded copies of a file by their suffixes: in the order of things, before their original."""
@@ -331,7 +350,7 @@ class Batch:
     def abandon(self) -> None:
         """Drop what was given and is not settled."""
         while self._copying:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):  # what there was to say of it is being said
                 self._finish_copies()
         Prepared(self._pending, [], [], set()).abandon()
 

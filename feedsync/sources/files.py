@@ -12,11 +12,13 @@ import os
 import re
 import signal
 import stat
+import time
 from bisect import bisect
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
+from itertools import product
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -33,10 +35,16 @@ if TYPE_CHECKING:
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 _READ_ALREADY = "symlink-inside"
 _SLASH = ord("/")
-_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_ESCAPED = re.compile(rb"(\\x[89a-f][0-9a-f])")
+_ESCAPES = 8
 _ENDS = re.compile(r"\*[^*?\[]*")
 _STRETCH = 200
+_STRETCH_S = 0.2
+"""A stretch ends with so many names, or after so long: whoever waits is to hear that a slow disk moves."""
+
 _PART = 20_000
+"""So many names are sorted at once."""
+
 _SETTLE_NS = 20_000_000
 """A file changed this shortly before it was read may change again within one tick of the file system's clock."""
 
@@ -128,9 +136,12 @@ def printable(path: bytes) -> str:
 
 
 def paths_told_as(location: str) -> set[bytes]:
-    """The paths for which `printable` may stand."""
-    path = location.encode()
-    return {path, _ESCAPED.sub(lambda escaped: bytes.fromhex(escaped[1].decode()), path)}
+    """The paths for which `printable` may stand; none when they are too many to tell."""
+    parts = _ESCAPED.split(location.encode())
+    if len(parts) > 2 * _ESCAPES + 1:
+        return set()
+    choices = [(part, bytes.fromhex(part[2:].decode())) if n % 2 else (part,) for n, part in enumerate(parts)]
+    return {path for path in map(b"".join, product(*choices)) if printable(path) == location}
 
 
 def scan(source: FileSource) -> Iterator[Found]:
@@ -162,20 +173,40 @@ def look(source: FileSource, path: bytes) -> Found | None:
     """One name in the folder, as `scan` would find it; None when it is gone or `scan` would not tell of it."""
     root = os.fsencode(source.path)
     full, real_root = os.path.join(root, path), os.path.realpath(root)
-    folder = os.path.normpath(os.path.join(real_root, os.path.dirname(path)))
-    if b"/." in b"/" + path or os.path.realpath(folder) != folder:  # hidden, or through a link
+    if path.startswith(b"/") or b"\0" in path or not _is_reached(path, real_root):
         return None
     try:
         result = os.lstat(full)
         if not stat.S_ISDIR(result.st_mode):
             return _judge(source, path, full, result, real_root)
         os.scandir(full).close()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         _blame_ourselves(source, error)
         return Found(path, None, (_unreadable_folder if os.path.isdir(full) else _unreadable)(error))
     return None
+
+
+def is_folder(source: FileSource, path: bytes) -> bool:
+    """Whether a scan goes through a folder of this name."""
+    root = os.fsencode(source.path)
+    return not os.path.islink(os.path.join(root, path)) and _is_reached(path + b"/any", os.path.realpath(root))
+
+
+def _is_reached(path: bytes, real_root: bytes) -> bool:
+    """Whether a scan comes to a path: no folder above it is hidden, a link, or not to be listed."""
+    folder = os.path.normpath(os.path.join(real_root, os.path.dirname(path)))
+    if b"/." in b"/" + path or os.path.realpath(folder) != folder:
+        return False
+    try:
+        while True:
+            os.scandir(folder).close()
+            if len(folder) <= len(real_root):
+                return True
+            folder = os.path.dirname(folder)
+    except OSError:
+        return False
 
 
 def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
@@ -225,7 +256,7 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
 def _stretches(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Stretch]:
     """Depth first without recursion: somebody may nest folders deeper than Python its calls."""
     stack = [(b"", _in_order(_names(source, root)))]
-    stretch = Stretch([], [])
+    stretch, due = Stretch([], []), time.monotonic() + _STRETCH_S
     while stack:
         below, names = stack[-1]
         prefix = os.path.join(root, below)
@@ -246,11 +277,14 @@ def _stretches(source: FileSource, root: bytes, real_root: bytes) -> Iterator[St
                 _blame_ourselves(source, error)
                 why = (_unreadable_folder if name[-1] == _SLASH else _unreadable)(error)
                 stretch.refused.append(Found(path.rstrip(b"/"), None, why))
-            if len(stretch.files) >= _STRETCH:
+            if len(stretch.files) + len(stretch.refused) >= _STRETCH or time.monotonic() > due:
                 yield stretch
-                stretch = Stretch([], [])
+                stretch, due = Stretch([], []), time.monotonic() + _STRETCH_S
         else:
             stack.pop()
+        if time.monotonic() > due:  # folders in which nothing matters
+            yield stretch
+            stretch, due = Stretch([], []), time.monotonic() + _STRETCH_S
     yield stretch
 
 
@@ -320,12 +354,13 @@ def _judge_link(full: bytes, real_root: bytes) -> Refused | None:
             "the symbolic link goes round in a circle" if loops else "the symbolic link leads nowhere",
             remedy="remove it, or put the file itself here",
         )
-    if target != real_root and not target.startswith(real_root + b"/"):
+    if target != real_root and not target.startswith(os.path.join(real_root, b"")):
         return Refused(
             "symlink", "the symbolic link leaves the folder of its source", remedy="put the file itself here"
         )
     if stat.S_ISDIR(mode):
-        around = full == target or os.path.realpath(os.path.dirname(full)).startswith(target)
+        above = os.path.join(os.path.realpath(os.path.dirname(full)), b"")
+        around = full == target or above.startswith(os.path.join(target, b""))
         if around:
             return Refused("symlink", "the symbolic link goes round in a circle", remedy="remove it")
         return Refused(_READ_ALREADY, "the symbolic link leads to a folder that is read already", remedy="remove it")

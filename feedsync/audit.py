@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from feedsync.drawing import EXTENSIONS, stem_of
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from feedsync.store import Reader, Store, Term
 
 FEED_FOLDERS = tuple(scheme.folder for scheme in SCHEMES.values())
+_ARTICLES = f"{names.ARTICLE_FOLDER}/"
+_PAGES = 5000
+"""So many pages of articles are looked up at once."""
+
 _FORMATS = tuple(format.extension for format in FORMATS)
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
@@ -62,11 +67,13 @@ class Audit:
         with store.reading() as reader:
             yield from (SCHEMES[CUSTOM].path(name, "atom") for name in self.stale(reader))
             for path, content in self._everything(reader):
-                expected.add(path)
+                if not path.startswith(_ARTICLES):  # of those there may be a million
+                    expected.add(path)
                 if not self._tree.holds(path, content):
                     yield path
+            strangers = self.strangers(reader, expected)
         yield from (path for path, target in self.aliases() if not self._tree.has_alias(path, target))
-        yield from sorted(self.present() - expected)
+        yield from strangers
 
     def lost(self, reader: Reader, *, everything: bool) -> list[str]:
         """The keys of published articles this store does not know, where publishing would drop them.
@@ -80,10 +87,12 @@ class Audit:
         shown: set[str] = set()
         for path in (f"{names.ALL}.atom", *sorted(others)):
             shown.update(key.decode("ascii") for key in _SHOWN.findall(self._tree.read(path) or b""))
-        if everything and self._presentation.pages:
-            pages = self._tree.names(names.ARTICLE_FOLDER)
-            shown.update(match.group(1) for name in pages if (match := _PAGE.fullmatch(name)))
-        return sorted(shown - reader.existing(shown))
+        lost = shown - reader.existing(shown)
+        pages = self._tree.each(names.ARTICLE_FOLDER) if everything and self._presentation.pages else iter(())
+        while some := list(islice(pages, _PAGES)):
+            keys = {match.group(1) for name in some if (match := _PAGE.fullmatch(name))}
+            lost |= keys - reader.existing(keys)
+        return sorted(lost)
 
     def misses_files(self, reader: Reader) -> bool:
         """Whether published files have gone missing."""
@@ -112,11 +121,19 @@ class Audit:
             if path.endswith(names.INDEX) or (self._tree.root / target.removeprefix("../")).is_dir():
                 yield path, target
 
-    def present(self) -> set[str]:
-        """The files in the folders of feeds, their archives, and articles."""
+    def strangers(self, reader: Reader, wanted: set[str]) -> list[str]:
+        """Files in the folders of feeds and their archives that are not wanted, and pages of what is no article."""
         archives = [f"{folder}/{name}" for folder in FEED_FOLDERS for name in self._tree.folders(folder)]
-        folders = [*archives, names.ARTICLE_FOLDER]
-        return self._in_folders() | {f"{folder}/{name}" for folder in folders for name in self._tree.names(folder)}
+        listed = self._in_folders() | {f"{folder}/{name}" for folder in archives for name in self._tree.names(folder)}
+        found = sorted(listed - wanted)
+        pages = self._tree.each(names.ARTICLE_FOLDER)
+        while some := list(islice(pages, _PAGES)):
+            keys = {name: match.group(1) for name in some if (match := _PAGE.fullmatch(name.removesuffix(names.GONE)))}
+            known = reader.pages(list(keys.values())) if self._presentation.pages else {}
+            found += [
+                _ARTICLES + name for name in some if known.get(keys.get(name, "")) is not name.endswith(names.GONE)
+            ]
+        return sorted(found)
 
     def _everything(self, reader: Reader) -> Iterator[File]:
         """Every file there ought to be."""

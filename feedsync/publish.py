@@ -329,10 +329,7 @@ class Publisher:
                 if self.presentation.pages and archived(term):
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
-            if self.presentation.pages:
-                wanted |= {names.article_path(key) for key in reader.published_keys()}
-                wanted |= {names.gone_path(names.article_path(key)) for key in reader.withdrawn_keys()}
-            strangers = sorted(self.audit.present() - wanted)
+            strangers = self.audit.strangers(reader, wanted)
             return sum(batch.remove(path) for path in strangers if path.endswith((*EXTENSIONS, names.GONE)))
 
 

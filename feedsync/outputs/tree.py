@@ -66,6 +66,20 @@ class Tree:
             raise _unusable(self.root / folder, error) from error
         return {name for name in present if not (name.endswith(SUFFIXES) and name[:-3] in present)}
 
+    def each(self, folder: str) -> Iterator[str]:
+        """The same one after the other, in no order: of a million, nothing is kept."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False) and not (
+                        entry.name.endswith(SUFFIXES) and (self.root / folder / entry.name[:-3]).is_file()
+                    ):
+                        yield entry.name
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(self.root / folder, error) from error
+
     def folders(self, folder: str) -> set[str]:
         """The names of the folders in a folder of the tree."""
         try:

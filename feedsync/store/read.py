@@ -185,14 +185,14 @@ class Reader(Places, Sources, Terms, Windows):
         newest = self.connection.execute(statement).scalar()
         return from_us(newest) if newest is not None else None
 
-    def published_keys(self) -> set[str]:
-        """The keys of all articles that have a page."""
-        return set(self.connection.execute(select(articles.c.key).where(_SHOWN)).scalars())
-
-    def withdrawn_keys(self) -> set[str]:
-        """The keys of all articles whose page is gone for good."""
-        gone = WITHDRAWN, ~articles.c.held
-        return set(self.connection.execute(select(articles.c.key).where(*gone)).scalars())
+    def pages(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Those of these articles that are not held, and whether their pages are gone for good, being withdrawn."""
+        found: dict[str, bool] = {}
+        for start in range(0, len(keys), _CHUNK):
+            ids = [id_of_key(key) for key in keys[start : start + _CHUNK]]
+            statement = select(articles.c.key, articles.c.withdrawn_us).where(articles.c.id.in_(ids), ~articles.c.held)
+            found |= {key: withdrawn is not None for key, withdrawn in self.connection.execute(statement)}
+        return found
 
     def totals(self) -> dict[str, int]:
         """How many articles are published, held back and withdrawn; how many documents, revisions and refusals."""

@@ -8,7 +8,7 @@
 # make attack   show every hostile article to a real browser (Chromium)
 # make fuzz     look for input that breaks the readers, a minute each
 # make bench    time it beside Hugo and nginx (installed with apt when they are missing)
-# make bench-large  a million articles; up to an hour and 50 GB
+# make bench-large  a million articles; up to an hour and a half, and 50 GB
 # make install  put it on this machine as a service (Debian and relatives, as root); see docs/howto/systemd.md
 # make uninstall  remove that again, but for data and configuration
 # make systemd  try the service in a real systemd (systemd-nspawn, as root)

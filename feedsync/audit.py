@@ -125,7 +125,7 @@ class Audit:
         """Files in the folders of feeds and their archives that are not wanted, and pages of what is no article."""
         archives = [f"{folder}/{name}" for folder in FEED_FOLDERS for name in self._tree.folders(folder)]
         listed = self._in_folders() | {f"{folder}/{name}" for folder in archives for name in self._tree.names(folder)}
-        found = sorted(listed - wanted)
+        found = list(listed - wanted)
         pages = self._tree.each(names.ARTICLE_FOLDER)
         while some := list(islice(pages, _PAGES)):
             keys = {name: match.group(1) for name in some if (match := _PAGE.fullmatch(name.removesuffix(names.GONE)))}

@@ -2,9 +2,9 @@
 
     python benchmarks/large.py [--posts 1000000] [--characters 2500] [--categories 2000] [--folder FOLDER]
 
-Up to an hour and a half, and 50 GB. Ingests all of it in one pass, tells at which rate first and last tenth were stored,
-then what the database and the tree take, what a pass over nothing new, `status`, the start of the daemon and one new
-article cost, a search, a backup beside the daemon, and `publish --check`.
+Up to an hour and a half, and 50 GB. Ingests all of it in one pass, tells at which rate the first and the last tenth
+were stored, then what the database and the tree take, what a pass over nothing new, `status`, the start of the daemon
+and one new article cost, a search, a backup beside the daemon, and `publish --check`.
 """
 
 from __future__ import annotations

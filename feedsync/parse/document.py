@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
@@ -45,7 +44,7 @@ def parse(document: Document, zone: tzinfo) -> Parsed:
     return compose(_read(document.name, strip_illegal(decode(document.content))), zone)
 
 
-def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = "") -> Said:
+def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = "", *, withdrawn: bool = False) -> Said:
     """What named fields say beside a body. `url` is one known from elsewhere, asked for the key first."""
     summary, body = _split_digest(body)
     return Said(
@@ -59,6 +58,7 @@ def said_in_fields(fields: FrontMatter, body: str, name: str = "", url: str = ""
         name=name,
         categories=fields.texts(*CATEGORY_FIELDS),
         tags=fields.texts(*TAG_FIELDS),
+        withdrawn=withdrawn,
     )
 
 
@@ -87,7 +87,7 @@ def _read(name: str, text: str) -> Said:
             remedy="end it with a line ---",
         )
     body, url = split_footer(fields.body)
-    return replace(said_in_fields(fields, body, name, url), withdrawn=_withdrawn(fields))
+    return said_in_fields(fields, body, name, url, withdrawn=_withdrawn(fields))
 
 
 def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
@@ -96,9 +96,10 @@ def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
     The pipeline wrote `> `, the digest with whatever line breaks it held, and a blank line. Nothing is lost: before
     plain text, a quotation that the text does not say again stays, without its marks.
     """
-    lines = body.strip("\n").split("\n")
-    if not lines[0].startswith(">"):
+    quotation = body.strip("\n")
+    if not quotation.startswith(">"):
         return "", body
+    lines = quotation.split("\n")
     count = next((n for n, line in enumerate(lines) if not line.strip() or line.startswith("<")), len(lines))
     quoted = one_line("\n".join(_QUOTE_MARK.sub("", line).strip() for line in lines[:count]))
     rest = "\n".join(lines[count:]).strip("\n")

@@ -21,25 +21,27 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 def split_footer(body: str) -> tuple[str, str]:
     """The body without its footer, and the source URL ("" when there is none)."""
-    lines = body.rstrip().split("\n")
+    end = len(body.rstrip())
     url = ""
-    while lines:
-        line = lines[-1].strip()
+    while end:
+        start = body.rfind("\n", 0, end) + 1
+        line = body[start:end].strip()
+        before = max(0, start - 1)
         if not line or line.startswith(_NAVIGATION) or _NAVIGATION.startswith(line):
-            lines.pop()
+            end = before
         elif not url and line[0] == "<" and (match := _URL_LINE.fullmatch(line)):
             url = (match.group(1) or "").strip()
-            lines.pop()
+            end = before
             if not url:  # `<>`: the pipeline knew no URL
                 break
-        elif match := _GLUED.search(line, max(0, len(line) - 1000)):
-            lines[-1] = line[: match.start()]
-        elif not url and (match := _GLUED_URL.search(line, max(0, len(line) - 2100))):
+        elif line[-1] == ")" and (match := _GLUED.search(line, max(0, len(line) - 1000))):
+            end = body.index(line, start) + match.start()
+        elif not url and line[-1] == ">" and (match := _GLUED_URL.search(line, max(0, len(line) - 2100))):
             url = match.group(1)
-            lines[-1] = line[: match.start()]
+            end = body.index(line, start) + match.start()
         else:
             break
-    return "\n".join(lines).rstrip(), url
+    return body[:end].rstrip(), url
 
 
 def web_url(url: str) -> str:

@@ -20,6 +20,7 @@ _MAX_YAML = 32_000
 _MAX_DEPTH = 64
 _MAX_TITLE_LINES = 5
 _FENCE = re.compile(r"-{3,}[ \t]*")
+_CLOSING_FENCE = re.compile(r"\n-{3,}[ \t]*(?:\n|\Z)")
 _LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|(\".*)|[ \t]*)")
 _FIRST_FIELDS = ("layout:", "title:")
 _LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
@@ -40,8 +41,13 @@ class FrontMatter:
 
     def text(self, *names: str) -> str:
         """The first filled field of these names, as text."""
-        values = self.texts(*names)
-        return values[0] if values else ""
+        for name in names:
+            value = self.fields.get(name, "")
+            if not isinstance(value, str):
+                value = next(filter(None, map(str.strip, value)), "")
+            if value := value.strip():
+                return value
+        return ""
 
     def texts(self, *names: str) -> tuple[str, ...]:
         """The values of the first filled field of these names."""
@@ -60,14 +66,15 @@ def split(text: str) -> FrontMatter | None:
 
     Raises Refused (`front-matter`, `yaml-alias`, `yaml-tag`, `yaml-depth`) when it cannot be used at all.
     """
-    lines = text.lstrip("\ufeff \t\n").split("\n")
-    if not _FENCE.fullmatch(lines[0]):
-        return _unopened(lines)
-    end = next((n for n, line in enumerate(lines[1:], 1) if line[:1] == "-" and _FENCE.fullmatch(line)), None)
-    if end is None:
-        return _unclosed(lines[1:])
-    inside = lines[1:end]
-    return FrontMatter(_fields(inside), "\n".join(lines[end + 1 :]))
+    text = text.lstrip("\ufeff \t\n")
+    opening = text.partition("\n")[0]
+    if not _FENCE.fullmatch(opening):
+        return _unopened(text.split("\n"))
+    inside = len(opening) + 1
+    closing = _CLOSING_FENCE.search(text, len(opening))
+    if closing is None:
+        return _unclosed(text[inside:].split("\n"))
+    return FrontMatter(_fields(text[inside : closing.start()].split("\n")), text[closing.end() :])
 
 
 def unfinished(text: str) -> bool:

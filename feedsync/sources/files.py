@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 _READ_ALREADY = "symlink-inside"
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SLASH = ord("/")
 _ESCAPED = re.compile(rb"(\\x[89a-f][0-9a-f])")
 _ESCAPES = 8
@@ -217,8 +218,12 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
     """
     full = os.path.join(os.fsencode(source.path), found.path)
     try:
-        target = os.path.realpath(full) if os.path.islink(full) else full
-        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(full, _READING)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            descriptor = os.open(os.path.realpath(full), _READING)  # a symbolic link
     except FileNotFoundError:
         raise
     except OSError as error:

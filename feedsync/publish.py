@@ -18,6 +18,7 @@ from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.model import ALL, CATEGORY
 from feedsync.shares import (
+    FEW_FEEDS,
     MANY_FEEDS,
     MANY_PAGES,
     PAGES_PER_SHARE,
@@ -176,7 +177,7 @@ class Publisher:
         """
         with store.reading() as reader:
             due = reader.due(ALL, *self._schemes)
-            much = self._is_much(reader, due)
+            much = self._is_much(reader, due) or bool(workers and workers.running and len(due) >= FEW_FEEDS)
             with (
                 self.tree.batch(aside=not much) as batch,  # with a crew, all processors are at work anyway
                 Crew(workers if much else None, store, self.tree, self.presentation) as crew,

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 MANY_FEEDS = 100
+FEW_FEEDS = 20
 MANY_PAGES = 2000
-"""So many to draw, and worker processes pay for their start."""
+"""So many to draw, and worker processes pay for their start; those that run already, for what they have to import."""
 
 PAGES_PER_SHARE = 500
 _FEEDS_PER_SHARE = 20

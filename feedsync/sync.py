@@ -65,7 +65,7 @@ def run(
     OutputError, LockError, ClockError; whatever concerns one document or one source only is in the report.
     """
     with ExitStack() as stack:
-        workers = workers or stack.enter_context(Workers("feedsync.load"))
+        workers = workers or stack.enter_context(Workers("feedsync.load", "feedsync.shares"))
         return _Run(store, publisher, request, now, progress or Progress(), waiting, workers).over(sources)
 
 

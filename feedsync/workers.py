@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from concurrent.futures import BrokenExecutor, Future
@@ -10,7 +11,7 @@ from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from feedsync.collector import relax_collector
+from feedsync.collector import relax_collector, retire_collector
 from feedsync.errors import OutputError
 
 if TYPE_CHECKING:
@@ -24,16 +25,21 @@ _T = TypeVar("_T")
 class Workers:
     """As many processes as there are processors beside ours, none before they are started.
 
-    Their work is found in `module`, which they import first. What they have to hand over may be left in `folder`.
+    Their work is found in `modules`, which they import first. What they have to hand over may be left in `folder`.
     Use as a context manager: at its end they are gone, and so is the folder.
     """
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
         self.count = max(1, (os.cpu_count() or 1) - 1)
         self._pool: ProcessPoolExecutor | None = None
         self._folder = ExitStack()
         self.folder = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether they were started, and what their start costs is spent."""
+        return self._pool is not None
 
     def start(self) -> None:
         """Start the processes, unless they are running. Raises OutputError when there is no place for the folder."""
@@ -51,7 +57,7 @@ class Workers:
                 ) from error
             self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), prepare_worker)
             for _ in range(self.count):  # the executor starts a process with the first work for it
-                self._pool.submit(_prepare, self._module)
+                self._pool.submit(_prepare, self._modules)
 
     def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have a process do some work. When one of them was killed, the future says so: BrokenExecutor."""
@@ -76,6 +82,7 @@ class Workers:
 def prepare_worker() -> None:
     """What a worker process does first."""
     relax_collector()
+    atexit.register(retire_collector)  # we wait for its end
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -96,5 +103,6 @@ def kill_workers() -> None:
         worker.kill()
 
 
-def _prepare(module: str) -> None:
-    import_module(module)  # and say nothing of it: a module cannot be sent
+def _prepare(modules: tuple[str, ...]) -> None:
+    for module in modules:
+        import_module(module)  # and say nothing of it: a module cannot be sent

@@ -75,7 +75,7 @@ def resync_command(
     chosen = _choose(loaded, sources)
     _check_codes(codes)
     with ExitStack() as stack:
-        workers = stack.enter_context(Workers("feedsync.load"))
+        workers = stack.enter_context(Workers("feedsync.load", "feedsync.shares"))
         if full or not (loaded.output / "all.atom").exists():  # everything will be read
             _start_early(workers, chosen)
         from feedsync.sync import Request, run

@@ -139,7 +139,7 @@ def words_of(article: Article, labels: Labels) -> list[str]:
 
 def rfc3339(moment: datetime) -> str:
     """An instant in UTC, whole seconds, with `Z`: one reader drops offsets."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def _newest(entries: Iterable[Known]) -> datetime:

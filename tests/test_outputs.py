@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import brotli
 import pytest
 
 from feedsync.errors import OutputError
-from feedsync.outputs import Tree
-from feedsync.outputs import tree as outputs
+from feedsync.outputs import Tree, copies
 from feedsync.outputs.encode import encoded, suffixes
+from feedsync.outputs.temporary import write
 
 
 def test_writing_skipping_and_removing(tmp_path: Path) -> None:
@@ -172,14 +173,12 @@ def test_an_abandoned_batch_leaves_no_copy_on_its_way(tmp_path: Path) -> None:
 def test_a_copy_that_cannot_be_written_fails_the_batch_before_anything_is_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = outputs._write
-
-    def full(path: Path, content: bytes) -> None:
-        if path.name.startswith(".3.atom.gz"):
+    def full(path: str, content: bytes) -> None:
+        if Path(path).name.startswith(".3.atom.gz"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        written(path, content)
+        write(path, content)
 
-    monkeypatch.setattr(outputs, "_write", full)
+    monkeypatch.setattr(copies, "write", full)
     with pytest.raises(OutputError, match="No space left"), Tree(tmp_path).batch() as batch:
         for number in range(6):
             batch.put(f"{number}.atom", large(number))
@@ -309,9 +308,26 @@ def test_whatever_ends_a_batch_no_copy_goes_on(tmp_path: Path, monkeypatch: pyte
             raise MemoryError
         return encoded(suffix, content)
 
-    monkeypatch.setattr("feedsync.outputs.tree.encoded", exhausted)
+    monkeypatch.setattr("feedsync.outputs.copies.encoded", exhausted)
     with pytest.raises(MemoryError), Tree(tmp_path).batch() as batch:
         for number in range(1, 7):
             batch.put(f"{number}.atom", large(number))
     assert not batch._copying
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    copies._copiers.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        with Tree(tmp_path).batch() as batch:
+            for number in range(12):
+                batch.put(f"{number}.atom", large(number))
+    assert all(Tree(tmp_path).holds(f"{number}.atom", large(number)) for number in range(12))
+    with Tree(tmp_path).batch() as batch:
+        batch.put("0.atom", large(20))
+    assert Tree(tmp_path).holds("0.atom", large(20))
+    assert not Tree(tmp_path).leftovers()

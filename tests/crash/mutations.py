@@ -24,10 +24,10 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 
 def write_in_place() -> None:
     """Feeds are written over their former selves."""
-    from feedsync.outputs import tree
+    from feedsync.outputs import Batch
 
-    def put(batch: tree.Batch, path: str, content: bytes) -> bool:
-        target = batch._root / path
+    def put(batch: Batch, path: str, content: bytes) -> bool:
+        target = Path(batch._root) / path
         if target.exists() and target.read_bytes() == content:
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def write_in_place() -> None:
         os.close(descriptor)
         return True
 
-    _replace(tree.Batch, "put", put)
+    _replace(Batch, "put", put)
 
 
 def acknowledge_before_commit() -> None:
@@ -135,10 +135,10 @@ def marks_before_files() -> None:
 
 def no_sync() -> None:
     """Nothing is made durable. No kill shows it; the trace of system calls does."""
-    from feedsync.outputs import tree
+    from feedsync.outputs import batch
 
-    _replace(tree, "_fsync", lambda _path: None)
-    _replace(tree, "_syncfs", lambda _root: True)
+    _replace(batch, "_fsync", lambda _path: None)
+    _replace(batch, "_syncfs", lambda _root: True)
 
 
 def no_lock() -> None:

@@ -1,0 +1,64 @@
+"""The encoded copies of a file, beside it (`all.atom.gz`).
+
+They bear the mtime of their original: by it anybody can tell that they belong together.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+
+from feedsync.outputs.encode import SUFFIXES, encoded, suffixes
+from feedsync.outputs.temporary import write
+
+_COPIERS = 2
+
+
+def copies_of(target: str) -> list[str]:
+    """Where copies of a file may be."""
+    return [target + suffix for suffix in SUFFIXES]
+
+
+def has_copies(path: str, target: str, size: int) -> bool:
+    """Whether a file has the copies that one of this path and size ought to have, and no others."""
+    due = suffixes(path, size)
+    return all(
+        belongs(target + suffix, target) if suffix in due else not os.path.exists(target + suffix)
+        for suffix in SUFFIXES
+    )
+
+
+def belongs(copy: str, original: str) -> bool:
+    """Whether an encoded copy is of this very version of its original."""
+    try:
+        return os.lstat(copy).st_mtime_ns == os.lstat(original).st_mtime_ns
+    except OSError:
+        return False
+
+
+def write_copies(content: bytes, copies: dict[str, str], original: str) -> None:
+    """Write copies, to paths by their suffixes, dated like their original."""
+    for suffix, copy in copies.items():
+        write(copy, encoded(suffix, content))
+        mtime_ns = os.stat(original).st_mtime_ns
+        os.utime(copy, ns=(mtime_ns, mtime_ns))
+
+
+def write_copies_aside(content: bytes, copies: dict[str, str], original: str) -> Future[None]:
+    """The same in another thread, for encoders do not hold up Python while they work."""
+    copiers = _copiers()
+    try:
+        return copiers.submit(write_copies, content, copies, original)
+    except RuntimeError:  # no thread is to be had: what waits for one is not to be done some other time
+        _copiers.cache_clear()
+        copiers.shutdown()
+        write_copies(content, copies, original)
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
+
+
+@cache
+def _copiers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="copy")

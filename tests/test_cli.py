@@ -99,6 +99,22 @@ def test_a_dry_run_before_there_is_anything(shell: Shell) -> None:
     assert not (shell.folder / "var").exists()
 
 
+def test_status_counts_by_source(shell: Shell) -> None:
+    other = "202503142600000002"
+    shell.configure(CONFIG + '[[sources]]\nname = "more"\nkind = "files"\npath = "more"\n')
+    (shell.folder / "more").mkdir()
+    shell.put("a.md", post(CODE))
+    shell.put("b.md", post(other))
+    shell.put("bad.md", "")
+    (shell.folder / "more/c.md").write_text(post(CODE), encoding="utf-8")
+    shell("resync", code=1)
+    status = shell.json("status", "--json")
+    counts = {name: (row["files"], row["documents"], row["quarantined"]) for name, row in status["sources"].items()}
+    assert counts == {"articles": (3, 2, 1), "more": (1, 1, 0)}
+    told = {name: status["counts"][name] for name in ("articles", "documents", "revisions", "quarantined")}
+    assert told == {"articles": 2, "documents": 3, "revisions": 2, "quarantined": 1}
+
+
 def test_naming_sources_and_codes(shell: Shell) -> None:
     shell.put("a.md", post(CODE))
     shell("resync", "articles")

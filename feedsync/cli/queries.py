@@ -266,7 +266,8 @@ def _described(source: Source) -> str:
 
 def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
     configured = {source.name for source in loaded.sources}
-    counts = reader.totals()
+    rows = reader.source_rows()
+    counts = reader.totals() | {"documents": sum(row.documents for row in rows)}
     schemes = [scheme.name for scheme in loaded.presentation.schemes]
     return {
         "version": __version__,
@@ -283,7 +284,7 @@ def _status(reader: Reader, loaded: Config) -> dict[str, Any]:
                 "failures": row.failures,
                 "fetching": _fetching(reader, row),
             }
-            for row in reader.source_rows()
+            for row in rows
         },
     }
 

@@ -195,13 +195,12 @@ class Reader(Places, Sources, Terms, Windows):
         return found
 
     def totals(self) -> dict[str, int]:
-        """How many articles are published, held back and withdrawn; how many documents, revisions and refusals."""
+        """How many articles are published, held back and withdrawn; how many revisions and refusals there are."""
         counted = select(func.count()).select_from(articles)
         statements = {
             "articles": select(func.sum(terms.c.articles)).where(terms.c.scheme == ALL),
             "held": counted.where(HELD),
             "withdrawn": counted.where(WITHDRAWN, ~articles.c.held),
-            "documents": select(func.count()).select_from(documents),
             "revisions": select(func.count()).select_from(revisions),
             "quarantined": select(func.count()).select_from(quarantine),
         }

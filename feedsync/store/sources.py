@@ -163,18 +163,36 @@ class Sources:
         ]
 
     def source_rows(self) -> list[SourceRow]:
-        counted = (
-            select(func.count()).select_from(table).where(table.c.source_id == sources.c.id).scalar_subquery()
-            for table in (files, documents, quarantine)
+        """Every source; see SourceRow."""
+        counts = (
+            select(func.count())
+            .select_from(table)
+            .where(table.c.source_id == sources.c.id)
+            .scalar_subquery()
+            .label(name)
+            for name, table in (("files", files), ("refused", quarantine))
         )
-        s = sources.c
-        statement = select(s.name, s.ran_us, s.succeeded_us, s.error, s.failures, s.requests, s.bytes, *counted)
+        rows = self.connection.execute(select(sources, *counts).order_by(sources.c.name)).all()
+        documents_of = self._documents_of([row.id for row in rows])
         return [
             SourceRow(
-                name,
-                from_us(ran) if ran is not None else None,
-                from_us(succeeded) if succeeded is not None else None,
-                *rest,
+                row.name,
+                from_us(row.ran_us) if row.ran_us is not None else None,
+                from_us(row.succeeded_us) if row.succeeded_us is not None else None,
+                row.error,
+                row.failures,
+                row.requests,
+                row.bytes,
+                row.files,
+                documents_of[row.id],
+                row.refused,
             )
-            for name, ran, succeeded, *rest in self.connection.execute(statement.order_by(sources.c.name))
+            for row in rows
         ]
+
+    def _documents_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """How many documents each source has: all are gone through once, however many sources there are."""
+        if not ids:
+            return {}
+        counts = (func.count().filter(documents.c.source_id == source_id) for source_id in ids)
+        return dict(zip(ids, self.connection.execute(select(*counts)).one(), strict=True))

@@ -98,8 +98,8 @@ def state(desk: Desk) -> dict[str, list[tuple[object, ...]]]:
 def test_a_pass_after_a_survey_does_what_a_pass_without_does(rounds: list[list[tuple[bytes, str]]]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(surveys, "_ROWS", 3)
-        patch.setattr("feedsync.sources.files._STRETCH", 2)
-        patch.setattr("feedsync.sources.files._PART", 3)
+        patch.setattr("feedsync.sources.folder._STRETCH", 2)
+        patch.setattr("feedsync.sources.folder._PART", 3)
         desks = []
         for half in ("with", "without"):
             (Path(folder) / half / "x").mkdir(parents=True)
@@ -357,7 +357,7 @@ def test_a_slow_disk_is_heard_of_file_by_file(desk: Desk, monkeypatch: pytest.Mo
     for number in range(5):
         desk.put(f"{number}.md", "")
         (desk.inbox / f"folder{number}").mkdir()
-    monkeypatch.setattr("feedsync.sources.files._STRETCH_S", -1)
+    monkeypatch.setattr("feedsync.sources.folder._STRETCH_S", -1)
     parts = list(stretches(desk.source))
     assert [len(stretch.files) for stretch in parts if stretch.files] == [1] * 5
     assert len(parts) > 10  # folders count as well

@@ -1,20 +1,9 @@
 """Where documents come from. The HTTP client is imported by whoever fetches, from `feedsync.sources.client`."""
 
+from feedsync.sources.content import StillBeingWritten, read
 from feedsync.sources.fetched import FeedSource, FetchedSource, ListSource, UrlSource
-from feedsync.sources.files import (
-    FileSource,
-    Found,
-    Stat,
-    StillBeingWritten,
-    Stretch,
-    is_folder,
-    look,
-    paths_told_as,
-    printable,
-    read,
-    scan,
-    stretches,
-)
+from feedsync.sources.files import FileSource, Found, Stat, paths_told_as, printable
+from feedsync.sources.folder import Stretch, is_folder, look, scan, stretches
 from feedsync.sources.policy import FetchPolicy
 
 __all__ = [

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import feedsync
-from feedsync.sources import files
+from feedsync.sources import FileSource, folder
 from tests.conftest import Desk, post
 from tests.test_sync import CODE, check
 
@@ -37,9 +37,9 @@ def test_a_file_that_vanishes_between_list_and_open_is_nobodys_fault(
     crowd: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = crowd.put("ghost.md", post(CODE))
-    seen = files.scan
+    seen = folder.scan
 
-    def scan(source: files.FileSource):  # type: ignore[no-untyped-def]
+    def scan(source: FileSource):  # type: ignore[no-untyped-def]
         for found in seen(source):
             path.unlink(missing_ok=True)
             yield found

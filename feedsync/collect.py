@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from feedsync.parse.listing import Listing
     from feedsync.report import SourceReport
     from feedsync.sources import Source
-    from feedsync.sources.client import Answer, Ask
+    from feedsync.sources.exchange import Answer, Ask
 
 log = logging.getLogger("feedsync.fetch")
 

@@ -14,7 +14,8 @@ from feedsync.model import Arrival, Origin
 from feedsync.plan import revise
 from feedsync.report import Fault
 from feedsync.sources.address import shown
-from feedsync.sources.client import Answer, Ask, Client, Host, Spent
+from feedsync.sources.client import Client, Host
+from feedsync.sources.exchange import Answer, Ask, Spent
 from feedsync.sources.freshness import back_off
 from feedsync.store import Fetches, FetchRow, HostRow
 from feedsync.text import digest

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from feedsync.sources import FetchPolicy
 from feedsync.sources.address import checked, shown
-from feedsync.sources.client import Answer, Ask, Client, Host
+from feedsync.sources.client import Client, Host
+from feedsync.sources.exchange import Answer, Ask
 from feedsync.sources.fault import FetchFault
 from feedsync.sources.freshness import MOST, back_off, freshness, retry_after
 from feedsync.sources.guard import is_public

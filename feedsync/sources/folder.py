@@ -11,6 +11,8 @@ import os
 import stat
 import time
 from bisect import bisect
+from collections import deque
+from itertools import islice, zip_longest
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +32,9 @@ _STRETCH_S = 0.2
 
 _PART = 20_000
 """So many names are sorted at once."""
+
+_NUL = b"\0"
+"""What stands between names in a text of many: no name holds it."""
 
 
 class Stretch(NamedTuple):
@@ -112,7 +117,7 @@ def _is_reached(path: bytes, real_root: bytes) -> bool:
 
 def _stretches(source: FileSource, root: bytes, real_root: bytes) -> Iterator[Stretch]:
     """Depth first without recursion: somebody may nest folders deeper than Python its calls."""
-    stack = [(b"", _in_order(_names(source, root)))]
+    stack = [(b"", _names(source, root))]
     stretch, due = Stretch([], []), time.monotonic() + _STRETCH_S
     while stack:
         below, names = stack[-1]
@@ -121,7 +126,7 @@ def _stretches(source: FileSource, root: bytes, real_root: bytes) -> Iterator[St
             path = below + name
             try:
                 if name[-1] == _SLASH:
-                    stack.append((path, _in_order(_names(source, prefix + name))))
+                    stack.append((path, _names(source, prefix + name)))
                     break
                 result = os.lstat(prefix + name)
                 if stat.S_ISREG(result.st_mode):
@@ -152,35 +157,52 @@ def _add(stretch: Stretch, found: Found) -> None:
         stretch.files.append((found.path, *found.stat))
 
 
-def _names(source: FileSource, folder: bytes) -> list[bytes]:
-    """The names in a folder that matter, folders with a slash behind them.
+def _names(source: FileSource, folder: bytes) -> Iterator[bytes]:
+    """The names in a folder that matter, folders with a slash behind them, in the order of the bytes of whole paths.
 
-    Of a million entries the names alone are kept: an entry with what is known of it takes ten times as much.
+    They are all read before the first is told. Of a million, the names alone are kept, as long texts, for an entry with
+    what is known of it takes ten times as much, and a name by itself twice as much; and they are sorted in parts, for
+    to sort them at once would hold up every other thread for half a second.
     """
     matches = matcher(source.pattern)
+    runs: list[bytes] = []
+    bounds: list[bytes] = []
     with os.scandir(folder) as listing:
-        return [
+        names = (
             name + b"/" if is_folder else name
             for entry in listing
             if not (name := entry.name).startswith(b".")
             and ((is_folder := entry.is_dir(follow_symlinks=False)) or matches(name) or entry.is_symlink())
-        ]
+        )
+        while run := list(islice(names, _PART)):
+            bounds.append(run[0])
+            run.sort()
+            if len(run) < _PART and not runs:
+                return _told(run)
+            runs.append(_NUL.join(run))
+    return _merged(runs, sorted(bounds))
 
 
-def _in_order(names: list[bytes]) -> Iterator[bytes]:
-    """Names in the order of the bytes of whole paths, each forgotten when it was told.
+def _merged(runs: list[bytes], bounds: list[bytes]) -> Iterator[bytes]:
+    """Names out of sorted texts of them, those up to each bound at a time."""
+    parts: deque[list[bytes]] = deque([] for _ in range(len(bounds) + 1))
+    while runs:
+        run = runs.pop().split(_NUL)
+        start = 0
+        for part, bound in zip_longest(parts, bounds):
+            end = bisect(run, bound, start) if bound is not None else len(run)
+            if start < end:
+                part.append(_NUL.join(run[start:end]))
+            start = end
+    while parts:
+        yield from _told(sorted([name for text in parts.popleft() for name in text.split(_NUL)]))
 
-    In parts, for to sort a million at once would hold up every other thread for half a second.
-    """
-    bounds = sorted(names[::_PART])
-    parts: list[list[bytes]] = [[] for _ in range(len(bounds) + 1)]
+
+def _told(names: list[bytes]) -> Iterator[bytes]:
+    """One after the other, each forgotten when it was told."""
+    names.reverse()
     while names:
-        name = names.pop()
-        parts[bisect(bounds, name)].append(name)
-    for part in parts:
-        part.sort(reverse=True)
-        while part:
-            yield part.pop()
+        yield names.pop()
 
 
 def _judge(source: FileSource, path: bytes, full: bytes, result: os.stat_result, real_root: bytes) -> Found | None:

@@ -1,6 +1,6 @@
 """Read and parse files: here while there are few, in worker processes when there are many.
 
-A worker process imports this module, the sources and the parser, and nothing else.
+This module needs the sources and the parser, and nothing else: it is the first that a worker process imports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from feedsync.model import Document, Parsed
 from feedsync.parse import looks_unfinished, parse
 from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read, scan
 from feedsync.text import digest
-from feedsync.workers import kill_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -130,10 +129,16 @@ def load_all(
             waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
         if not waiting:
             return
-        if not waiting[0][1].done() and (own := next(batches, [])):
-            yield here(own)  # nothing is ready: this process takes a share, too
-        else:
-            yield _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+        own = [] if waiting[0][1].done() else next(batches, [])
+        try:
+            if own:  # nothing is ready: this process takes a share, too
+                loaded = here(own)
+            else:
+                loaded = _result(here, *waiting.popleft(), patience, _POOL_TIMEOUTS * source.timeout_s)
+        except SourceError:
+            workers.kill()  # they hang as well, and nobody is to wait for them when it comes to drawing
+            raise
+        yield loaded
 
 
 def is_much(source: FileSource) -> bool:
@@ -175,9 +180,6 @@ def _result(
         aside.unlink()
     except (BrokenExecutor, OSError):  # the worker was killed, or the disk is full: its share is done here
         return here(batch)
-    except SourceError:
-        kill_workers()
-        raise
     return _unpacked.decode(packed)
 
 

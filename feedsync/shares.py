@@ -23,7 +23,6 @@ from feedsync.feeds import Presentation, names
 from feedsync.model import ALL
 from feedsync.outputs import Prepared, Tree
 from feedsync.store import Spot, Store, Term
-from feedsync.workers import kill_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -229,7 +228,8 @@ class Crew:
                 yield number, share.put(drawing, reader, batch)
                 continue
             number, share, future = self._waiting[0]
-            done = _result(future, check)
+            assert self._workers
+            done = _result(future, self._workers, check)
             self._waiting.popleft()
             if done is None:  # it was killed, or met a fault, which shows here as well
                 yield number, share.put(drawing, reader, batch)
@@ -280,7 +280,7 @@ def _aside(job: _Job, share: Share) -> _Done | None:
         return None
 
 
-def _result(future: Future[_Done | None], check: Callable[[], object]) -> _Done | None:
+def _result(future: Future[_Done | None], workers: Workers, check: Callable[[], object]) -> _Done | None:
     """What a worker process did; None when it did nothing, was killed, or hangs."""
     given_up = time.monotonic() + _SHARE_TIMEOUT_S
     while True:
@@ -289,6 +289,6 @@ def _result(future: Future[_Done | None], check: Callable[[], object]) -> _Done 
         except TimeoutError:
             check()
             if time.monotonic() > given_up:
-                kill_workers()
+                workers.kill()
         except BrokenExecutor:
             return None

@@ -33,13 +33,14 @@ class Workers:
         self._modules = modules
         self.count = max(1, (os.cpu_count() or 1) - 1)
         self._pool: ProcessPoolExecutor | None = None
+        self._lost = False
         self._folder = ExitStack()
         self.folder = ""
 
     @property
     def running(self) -> bool:
-        """Whether they were started, and what their start costs is spent."""
-        return self._pool is not None
+        """Whether they were started, so that what their start costs is spent, and none is known to be lost."""
+        return self._pool is not None and not self._lost
 
     def start(self) -> None:
         """Start the processes, unless they are running. Raises OutputError when there is no place for the folder."""
@@ -66,9 +67,18 @@ class Workers:
         try:
             return self._pool.submit(work, *args, **kwargs)
         except BrokenExecutor as error:
+            self._lost = True
             broken: Future[_T] = Future()
             broken.set_exception(error)
             return broken
+
+    def kill(self) -> None:
+        """End them all: one hangs. Whoever waits for them is told BrokenExecutor."""
+        from multiprocessing import active_children
+
+        self._lost = True
+        for worker in active_children():
+            worker.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -93,14 +103,6 @@ def _end_with_parent() -> None:
     if parent := parent_process():
         parent.join()
         os._exit(1)
-
-
-def kill_workers() -> None:
-    """End all worker processes of this one: one of them hangs. Whoever waits for them is told BrokenExecutor."""
-    from multiprocessing import active_children
-
-    for worker in active_children():
-        worker.kill()
 
 
 def _prepare(modules: tuple[str, ...]) -> None:

@@ -331,3 +331,27 @@ def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytes
         batch.put("0.atom", large(20))
     assert Tree(tmp_path).holds("0.atom", large(20))
     assert not Tree(tmp_path).leftovers()
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"), Tree(tmp_path).batch() as batch:
+        batch.remove("x" * 300)
+
+
+def test_no_folder_is_made_below_one_that_is_gone(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os; from pathlib import Path; from feedsync.outputs import Tree; from feedsync.errors import OutputError\n"
+            "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
+            "try: Tree(Path('var/public')).batch().alias('a/x', 'y')\n"
+            "except OutputError as error: print(error.message)",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    assert "var/public/a/x cannot be written" in told

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,34 @@ def test_workers_draw_the_same_bytes(much: Desk, workers: Workers) -> None:
     assert report.unchanged == 0
     assert report.pages >= ARTICLES - 1
     check(much)
+
+
+def test_workers_that_run_draw_fewer_feeds_too(much: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(Workers):
+        submitted = 0
+
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            self.submitted += 1
+            return super().submit(*arguments, **options)
+
+    monkeypatch.setattr(publish, "MANY_FEEDS", 15)
+    monkeypatch.setattr(publish, "MANY_PAGES", ARTICLES + 1)
+    monkeypatch.setattr(publish, "FEW_FEEDS", 14)  # there are 1 + 9 + 4
+    with Counting("feedsync.load") as workers:
+        Publisher(much.tree, much.presentation).publish(much.store, workers=workers)
+        assert not workers.running
+        alone = much.published()
+        forget(much)
+        workers.start()
+        Publisher(much.tree, much.presentation).publish(much.store, workers=workers)
+        drawn = workers.submitted
+        assert drawn > 1
+        assert much.published() == alone
+        forget(much)
+        workers.kill()
+        Publisher(much.tree, much.presentation).publish(much.store, workers=workers)
+        assert workers.submitted == drawn
+        assert much.published() == alone
 
 
 def test_what_changed_is_drawn_in_shares_too(much: Desk, workers: Workers) -> None:

@@ -10,11 +10,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import insert, inspect
 
 from feedsync.errors import ConfigError, LockError, StoreError
 from feedsync.store import Store, database, exclusive
-from feedsync.store.schema import APPLICATION_ID, metadata
+from feedsync.store.schema import APPLICATION_ID, metadata, sources
 from tests.conftest import Desk, post
 
 
@@ -193,3 +193,14 @@ def test_another_label_redraws_only_the_feeds_that_show_it(desk: Desk) -> None:
     with desk.store.reading() as reader:
         seqs = {term.value: term.changed_seq for term in reader.terms("category")}
     assert seqs["elsewhere"] < seqs["x"]
+
+
+def test_sources_of_all_times_are_told(tmp_path: Path) -> None:
+    with Store.open(url(tmp_path / "db")) as store:
+        with store.writing() as writer:
+            rows = [{"id": number, "name": f"s{number:04d}"} for number in range(1, 2002)]
+            writer.connection.execute(insert(sources), rows)
+        with store.reading() as reader:
+            told = reader.source_rows()
+    assert [row.name for row in told] == [row["name"] for row in rows]
+    assert {(row.files, row.documents, row.quarantined) for row in told} == {(0, 0, 0)}

@@ -371,3 +371,21 @@ def test_links_beside_a_folder_of_a_longer_name_lead_there(desk: Desk) -> None:
     (refused,) = stretched(desk.source)
     assert refused.refused is not None
     assert "circle" not in refused.refused.message
+
+
+@settings(max_examples=60)
+@given(st.sets(st.binary(min_size=1, max_size=4).filter(lambda name: not {*b"/\0"} & {*name}), max_size=40))
+def test_names_come_in_the_order_of_their_bytes_in_whatever_parts_they_are_sorted(stems: set[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("feedsync.sources.folder._PART", 3)
+        names = sorted(stem + b".md" for stem in stems if stem[:1] != b".")
+        for number, name in enumerate(names):
+            path = os.path.join(os.fsencode(folder), name)
+            if number % 5:
+                make(os.fsencode(folder), name, "")
+            else:
+                os.mkdir(path)
+                make(path, b"a.md", "")
+        inside = [name if number % 5 else name + b"/a.md" for number, name in enumerate(names)]
+        source = FileSource("articles", Path(folder))
+        assert [path for stretch in stretches(source) for path, *_ in stretch.files] == sorted(inside)

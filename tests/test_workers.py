@@ -3,13 +3,14 @@
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
 
 from feedsync import load
-from feedsync.errors import OutputError
+from feedsync.errors import OutputError, SourceError
 from feedsync.load import Task, is_much, load_all
 from feedsync.patience import Patience
 from feedsync.sources import FileSource, scan
@@ -54,6 +55,27 @@ def test_a_full_disk_costs_nothing_but_time(source: FileSource) -> None:
         Path(workers.folder).rmdir()
         assert len(keys(source, workers)) == 30
         Path(workers.folder).mkdir()
+
+
+def test_where_we_hang_workers_are_not_waited_for(source: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Patience):
+        def call(self, _work: Callable[[], object]) -> object:  # type: ignore[override]
+            raise SourceError("it hangs")
+
+    monkeypatch.setattr(load, "_AHEAD", 1)
+    with Workers("feedsync.load") as workers:
+        pid = workers.submit(os.getpid).result()
+        for _ in range(workers.count):
+            workers.submit(signal.pause)  # as a worker does that hangs on the same disk
+        tasks = (Task(found) for found in scan(source))
+        patience = Stuck(source.name, 5, bool)
+        with pytest.raises(SourceError, match="it hangs"):
+            list(load_all(source, SHANGHAI, tasks, patience, workers, force=False, patient=False))
+        assert not workers.running
+        with pytest.raises(BrokenExecutor):
+            workers.submit(os.getpid).result()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_workers_and_their_folder_are_gone_afterwards(source: FileSource) -> None:

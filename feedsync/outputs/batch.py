@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
-from feedsync.outputs.copies import copies_of, has_copies, write_copies, write_copies_aside
+from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
 from feedsync.outputs.encode import SUFFIXES, suffixes
 from feedsync.outputs.temporary import temporary_for, write
 
@@ -120,8 +120,11 @@ class Batch:
         """Whether the file was there, and so is gone at the end."""
         target = self._at(path)
         self._take_back(path)
-        if not os.path.exists(target):
-            return False
+        try:
+            if not exists(target):
+                return False
+        except OSError as error:
+            raise unusable(target, error) from error
         self._removed += [*copies_of(target), target]
         self._folders.add(os.path.dirname(target))
         return True
@@ -229,13 +232,13 @@ class Batch:
             return
         made = []
         probe = folder
-        while not os.path.exists(probe):
+        while not exists(probe) and probe != _above(probe):
             made.append(probe)
-            probe = os.path.dirname(probe) or "."
+            probe = _above(probe)
         os.makedirs(folder, exist_ok=True)
         for new in made:
             os.chmod(new, _PUBLIC_FOLDER)
-            _fsync(os.path.dirname(new) or ".")
+            _fsync(_above(new))
         self._folders.add(folder)
 
     def abandon(self) -> None:
@@ -262,6 +265,10 @@ def _outdate(temporary: str, target: str) -> None:
         if now // _NEXT_SECOND_NS <= former // _NEXT_SECOND_NS:
             later = (former // _NEXT_SECOND_NS + 1) * _NEXT_SECOND_NS
             os.utime(temporary, ns=(later, later))
+
+
+def _above(folder: str) -> str:
+    return os.path.dirname(folder) or "."
 
 
 def _size(target: str) -> int | None:

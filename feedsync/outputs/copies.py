@@ -5,6 +5,7 @@ They bear the mtime of their original: by it anybody can tell that they belong t
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -24,9 +25,21 @@ def has_copies(path: str, target: str, size: int) -> bool:
     """Whether a file has the copies that one of this path and size ought to have, and no others."""
     due = suffixes(path, size)
     return all(
-        belongs(target + suffix, target) if suffix in due else not os.path.exists(target + suffix)
-        for suffix in SUFFIXES
+        belongs(target + suffix, target) if suffix in due else not exists(target + suffix) for suffix in SUFFIXES
     )
+
+
+def exists(path: str) -> bool:
+    """Whether a path leads anywhere. Raises OSError when that cannot be told: what may be there is not gone."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
+    return True
 
 
 def belongs(copy: str, original: str) -> bool:

@@ -50,8 +50,8 @@ class Ask:
 class Answer:
     """What came of a request: a body, `unchanged` (304), or a fault. Never more than one of them.
 
-    `fresh_until` is how long the server lets it be used without asking again; `due`, with a fault of the host,
-    until when the host is left alone.
+    `fresh_for` is how long the server lets it be used without asking again. `deferred`: it was not asked, for until
+    then its host is left alone.
     """
 
     ask: Ask
@@ -75,7 +75,7 @@ class Spent:
 
 
 class Exchange:
-    """Sends requests as a policy says, over connections it keeps. Use it as a context manager."""
+    """Sends requests as a policy says, over connections it keeps. Use it as an asynchronous context manager."""
 
     def __init__(self, source: str, policy: FetchPolicy, clock: Callable[[], datetime], spent: Spent) -> None:
         """`spent` grows with what is sent and received."""

@@ -191,8 +191,10 @@ class Sources:
         ]
 
     def _documents_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """How many documents each source has: all are gone through once, however many sources there are."""
-        if not ids:
-            return {}
-        counts = (func.count().filter(documents.c.source_id == source_id) for source_id in ids)
-        return dict(zip(ids, self.connection.execute(select(*counts)).one(), strict=True))
+        """How many documents each source has: all are gone through once for many sources."""
+        found: dict[int, int] = {}
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            counts = (func.count().filter(documents.c.source_id == source_id) for source_id in some)
+            found |= zip(some, self.connection.execute(select(*counts)).one(), strict=True)
+        return found

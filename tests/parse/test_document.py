@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feedsync.errors import Refused
 from feedsync.model import Parsed
+from feedsync.parse.footer import split_footer
 from tests.conftest import REAL, needs_real, post, read
 
 GOLDEN = sorted(p for p in (Path(__file__).parent.parent / "golden").iterdir() if p.suffix in (".md", ".txt"))
@@ -154,6 +155,25 @@ def test_the_digest_is_no_part_of_the_text(body: str, summary: str, outlet: str 
 
 def test_a_quotation_in_a_plain_text_is_text() -> None:
     assert read("a.txt", "题目\n2021/7/14 13:42\n> 甲\n\n乙\n").html == "<p>&gt; 甲</p><p>乙</p>"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("正文\n    码。[返回目录](http://a.b/c)", "正文\n码。"),
+        ("正文\n    码。", "正文\n    码。"),
+        ("    码。\n[返回目录](http://a.b/c) ｜ [返回首页](//a.b/)", "    码。"),
+        ("[返回目录](http://a.b/c)", ""),
+        ("码。[返回]", "码。[返回]"),
+    ],
+)
+def test_what_is_left_of_a_line_with_a_footer_glued_to_it(body: str, text: str) -> None:
+    assert split_footer(body) == (text, "")
+
+
+def test_nobody_waits_for_links_without_end() -> None:
+    assert split_footer("x" + "[返回](u)" * 100) == ("x", "")
+    assert split_footer("x" + "[返回](u)" * 5000)[0].endswith("(u)")
 
 
 @pytest.mark.parametrize(

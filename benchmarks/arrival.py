@@ -5,8 +5,9 @@
 
 For each number of stored articles: milliseconds from the closed file (renamed into the folder) to the feed of its
 category on disk, and to its answer over HTTP; then to the feed of everything. Between two articles the daemon comes to
-rest. Then a burst of files at once, until the last of them is in the feed of everything, beside what `resync` of an
-empty store takes for as many. With `--hours 0`, feeds hold what they hold when articles came over weeks, not all today.
+rest; what its process spends on one is told as well. Then a burst of files at once, until the last of them is in the
+feed of everything, beside what `resync` of an empty store takes for as many. With `--hours 0`, feeds hold what they
+hold when articles came over weeks, not all today.
 """
 
 from __future__ import annotations
@@ -82,6 +83,13 @@ class Daemon:
             if (now := database.stat().st_mtime_ns) != last:
                 last, since = now, time.perf_counter()
 
+    def spent(self) -> tuple[float, int]:
+        """Processor time of the process that publishes, in milliseconds, and the bytes it wrote."""
+        process = Path("/proc") / str(self.process.pid)
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        written = re.search(r"^write_bytes: (\d+)", (process / "io").read_text(), re.MULTILINE)
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK"), int(written.group(1))  # type: ignore[union-attr]
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
@@ -122,8 +130,11 @@ def bench(folder: Path, stored: int, options: argparse.Namespace, port: int) -> 
     try:
         print(f"  the daemon answers after {daemon.started_s * 1000:.0f} ms")
         disk, http, everything = [], [], []
+        cpu_ms, wrote = 0.0, 0
         for sample in range(options.samples + 3):
             daemon.rest()
+            if sample == 3:  # the first ones find nothing drawn yet
+                cpu_ms, wrote = daemon.spent()
             number = stored + 1000 + sample * 7
             started = time.perf_counter()
             (code,) = arrive(daemon, range(number, number + 1), categories)
@@ -134,13 +145,17 @@ def bench(folder: Path, stored: int, options: argparse.Namespace, port: int) -> 
             answered = time.perf_counter() - started
             daemon.until("all.atom", code)
             in_all = time.perf_counter() - started
-            if sample >= 3:  # the first ones find nothing drawn yet
+            if sample >= 3:
                 disk.append(on_disk * 1000)
                 http.append(answered * 1000)
                 everything.append(in_all * 1000)
         told("feed of its category on disk", disk)
         told("and over HTTP", http)
         told("feed of everything on disk", everything)
+        daemon.rest()
+        spent_ms, bytes_ = daemon.spent()
+        each_ms, each_bytes = (spent_ms - cpu_ms) / options.samples, (bytes_ - wrote) / options.samples
+        print(f"  processor time {each_ms:.1f} ms, {each_bytes / 1e6:.2f} MB written, an article", flush=True)
         if options.burst:
             daemon.rest()
             started = time.perf_counter()

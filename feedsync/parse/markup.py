@@ -83,7 +83,8 @@ def clean_markup(source: str, base: str) -> tuple[str, Credit | None, tuple[Symb
     html = _CLEANER.clean(serialised.removeprefix("<body>").removesuffix("</body>")).strip()
     if "&#" in source:  # a character reference can name what no XML document may hold
         html = strip_illegal(html)
-    html = html.replace("<p></p>", "")  # what the sanitiser leaves where it takes a block out of a paragraph
+    # What the sanitiser leaves where it takes a block out of a paragraph, or reads broken tags as another parser does.
+    html = html.replace("<p></p>", "").replace("<table></table>", "")
     if "<" not in html and html:
         html = f"<p>{html}</p>"
     return html, credit, unite_symbols(symbols)

@@ -336,6 +336,10 @@ def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytes
 def test_what_cannot_be_looked_at_is_not_taken_for_gone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"), Tree(tmp_path).batch() as batch:
         batch.remove("x" * 300)
+    name = "x" * 254  # its copy would have a name that is too long
+    (tmp_path / name).write_bytes(b"small")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Tree(tmp_path).holds(name, b"small")
 
 
 def test_no_folder_is_made_below_one_that_is_gone(tmp_path: Path) -> None:

@@ -81,7 +81,11 @@ class Tree:
         if self.read(path) != content:
             return False
         target = os.fspath(self.root / path)
-        return has_copies(path, target, len(content)) and all(
+        try:
+            copied = has_copies(path, target, len(content))
+        except OSError as error:
+            raise unusable(target, error) from error
+        return copied and all(
             decoded(suffix, self.read(path + suffix) or b"") == content for suffix in suffixes(path, len(content))
         )
 

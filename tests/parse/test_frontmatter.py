@@ -128,3 +128,12 @@ def test_anything_gives_fields_or_a_refusal(text: str) -> None:
         split(f"---\n{text}")
     except Refused as refused:
         assert refused.remedy
+
+
+VALUES = st.sampled_from(["", " ", "甲", " 乙 ", "b"])
+
+
+@given(st.dictionaries(st.sampled_from("abc"), VALUES | st.lists(VALUES, max_size=3).map(tuple)))
+def test_the_text_of_fields_is_the_first_of_their_texts(said: dict[str, str | tuple[str, ...]]) -> None:
+    front = FrontMatter(said, "")
+    assert front.text("a", "b", "c") == next(iter(front.texts("a", "b", "c")), "")

@@ -14,7 +14,7 @@ from lxml import html as lxml_html
 
 from feedsync.model import Credit, Symbol, unite_symbols
 from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
-from feedsync.parse.elements import BLOCKS, DROPPED, PUBLISHED, UNWRAPPED, WRAPPERS
+from feedsync.parse.elements import BLOCKS, DROPPED, INLINE, PUBLISHED, UNWRAPPED, WRAPPERS
 from feedsync.parse.guard import check_depth, cut_charts, drop_illegal_references, open_cdata, too_deep
 from feedsync.parse.links import mend_images, unwrap_links
 from feedsync.parse.trim import trim
@@ -47,6 +47,10 @@ _CLEANER = nh3.Cleaner(
     url_schemes={"http", "https", "mailto"},
     link_rel=None,
 )
+_ROUNDS = 4
+"""So often misnested HTML is read again, until our parser and that of the sanitiser see the same tree."""
+
+_KEPT = PUBLISHED | {"center", "section", "article"}
 _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
 _MARKED_CREDIT = etree.XPath(".//*[contains(@class, 'em_media')]")
@@ -73,14 +77,22 @@ def clean_markup(source: str, base: str) -> tuple[str, Credit | None, tuple[Symb
     symbols += unwrap_links(body, base)
     symbols += mend_images(body, base)
     etree.strip_tags(body, *UNWRAPPED)
+    if misnested := _misnested(body):
+        for unknown in [element for element in body.iterdescendants() if element.tag not in _KEPT]:
+            unknown.drop_tag()
+        body = _read_again(_inside(body), body)
     for element in body.iter("center"):
         blocks = any(child.tag in BLOCKS for child in element)
         element.tag = "div" if blocks else "figure" if element.find(".//img") is not None else "p"
     trim(body)
     if credit is None:
         credit = _take_tail(body)
-    serialised = etree.tostring(body, encoding="unicode", method="html")
-    html = _CLEANER.clean(serialised.removeprefix("<body>").removesuffix("</body>")).strip()
+    html = _CLEANER.clean(_inside(body)).strip()
+    for _ in range(_ROUNDS if misnested else 0):
+        before, body = html, _read_again(html, body)
+        trim(body)
+        if (html := _CLEANER.clean(_inside(body)).strip()) == before:
+            break
     if "&#" in source:  # a character reference can name what no XML document may hold
         html = strip_illegal(html)
     # What the sanitiser leaves where it takes a block out of a paragraph, or reads broken tags as another parser does.
@@ -102,6 +114,25 @@ def _parse(source: str) -> lxml_html.HtmlElement | None:
         raise too_deep()
     body: lxml_html.HtmlElement | None = root.find("body") if root is not None else None
     return body
+
+
+def _misnested(body: lxml_html.HtmlElement) -> bool:
+    """Whether a line holds a block, or a link a link: then each parser sees another tree."""
+    lines = (element for element in body.iter("p", *INLINE) if len(element))
+    return any(
+        inner.tag in BLOCKS or inner.tag == line.tag == "a" for line in lines for inner in line.iterdescendants()
+    )
+
+
+def _inside(body: lxml_html.HtmlElement) -> str:
+    serialised: str = etree.tostring(body, encoding="unicode", method="html")
+    return serialised.removeprefix("<body>").removesuffix("</body>")
+
+
+def _read_again(html: str, body: lxml_html.HtmlElement) -> lxml_html.HtmlElement:
+    """HTML of ours as a parser sees it; the tree it was when nothing is left."""
+    again = _parse(html)
+    return body if again is None else again
 
 
 def _drop_hidden(body: lxml_html.HtmlElement) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
@@ -22,6 +21,7 @@ from feedsync.parse.page import parse_page
 from feedsync.parse.upstream import parse_upstream
 from feedsync.sources import FeedSource, FileSource, ListSource, UrlSource
 from feedsync.sources.address import shown
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -24,6 +24,7 @@ from feedsync.parse.footer import web_url
 from feedsync.query import QueryError, selection_of
 from feedsync.sources import Source
 from feedsync.text import one_line, strip_illegal
+from feedsync.values import replace
 
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
@@ -374,4 +375,4 @@ class _Checker:
 
 def _addressed(site: Site) -> Site:
     """With its addresses in ASCII: some readers know no other, and HTTP fields hold nothing else."""
-    return dataclasses.replace(site, base_url=web_url(site.base_url), icon=web_url(site.icon))
+    return replace(site, base_url=web_url(site.base_url), icon=web_url(site.icon))

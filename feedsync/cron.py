@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import calendar
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
+
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,7 @@ _DAY_LIMIT = 366 * 9
 _LONGEST_MONTH = {month: calendar.monthrange(2024, month)[1] for month in range(1, 13)}
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(Struct, frozen=True):
     """The times a cron expression names."""
 
     expression: str

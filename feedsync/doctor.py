@@ -8,7 +8,6 @@ import platform
 import shutil
 import sqlite3
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +22,7 @@ from feedsync.sources import FeedSource, FileSource, ListSource, UrlSource, scan
 from feedsync.sources.address import shown
 from feedsync.store import Store, backup, database, lock_holder
 from feedsync.sync import EARLIEST
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,8 +49,7 @@ class Level(StrEnum):
     UNUSABLE = "unusable"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What one look found, and what to do about it."""
 
     check: str

@@ -6,7 +6,6 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
 from operator import attrgetter, itemgetter
@@ -50,6 +49,7 @@ from feedsync.outputs import packed, unpacked
 from feedsync.parse.clean import text_of
 from feedsync.store import LEARNT, Spot, Term, filed
 from feedsync.text import strip_illegal
+from feedsync.values import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -331,8 +331,7 @@ _Drawn = tuple[Known, tuple[bytes, ...]]
 """An entry's facts and what it looks like in each format."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(Struct, frozen=True):
     """A feed in the list of its scheme and in the list of all."""
 
     label: str
@@ -344,8 +343,7 @@ class _Listed:
 _NAMED = attrgetter("label", "value")
 
 
-@dataclass(slots=True)
-class _Front:
+class _Front(Struct):
     """The parts of the index and of the lists of feeds, as they were up to a change of the store."""
 
     seq: int = -1

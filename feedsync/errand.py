@@ -6,7 +6,6 @@ import logging
 import time
 from collections import defaultdict
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from feedsync.sources.exchange import Answer, Ask, Spent
 from feedsync.sources.freshness import back_off
 from feedsync.store import Fetches, FetchRow, HostRow
 from feedsync.text import digest
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

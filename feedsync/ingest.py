@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Interrupted
 from feedsync.parse import key_from_user
 from feedsync.plan import decide
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from feedsync.store import Reader, Store, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a run is asked to do; by default, look at everything and take what is new."""
 
     full: bool = False
@@ -39,8 +38,7 @@ class Request:
     """Asked between batches and every second of waiting; a run that is to stop raises Interrupted."""
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """Told how far a run is; does nothing by default."""
 
     start: Callable[[str, int | None], None] = lambda _what, _total: None

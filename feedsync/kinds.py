@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,7 @@ class _Table:
 
     def policy(self, contact: str) -> FetchPolicy:
         """How to behave towards the servers of this source."""
-        shared = {f.name for f in dataclasses.fields(FetchPolicy)} - {"headers", "contact"}
+        shared = set(FetchPolicy.__struct_fields__) - {"headers", "contact"}
         return FetchPolicy(
             **{name: getattr(self, name) for name in shared}, headers=tuple(self.headers.items()), contact=contact
         )

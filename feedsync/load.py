@@ -10,7 +10,6 @@ import logging
 import tempfile
 from collections import deque
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from feedsync.model import Document, Parsed
 from feedsync.parse import looks_unfinished, parse
 from feedsync.sources import FileSource, Found, Stat, StillBeingWritten, printable, read, scan
 from feedsync.text import digest
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,8 +52,7 @@ FAULTS = (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError,
 """What a fault of ours may raise on input nobody thought of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a document was refused; see errors.Refused."""
 
     code: str
@@ -65,8 +64,7 @@ class Refusal:
         return cls(refused.code, refused.message, refused.remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What reading one file gave: an article, a refusal, neither when it is the same as before or not whole."""
 
     path: bytes
@@ -88,8 +86,7 @@ _packed = msgspec.msgpack.Encoder()
 _unpacked = msgspec.msgpack.Decoder(list[Loaded])
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A file to read, and what it was when last read: its state, and the digest of its content.
 
     The digest is empty when it looked unfinished then, None when it was never read.

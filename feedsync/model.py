@@ -5,10 +5,11 @@ Instants are aware datetimes in UTC. All types are immutable values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +27,7 @@ KEY_PATTERN = r"[0-9]{18}|x-[a-z0-9][a-z0-9._-]{0,63}|[tu]-[0-9a-f]{15}"
 """Every key, of whatever kind; see `parse.identity`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One piece of input, as a source hands it over.
 
     `location` is unique within the source (for files: the path below the folder); `name` is its last part.
@@ -39,8 +39,7 @@ class Document:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """What a server answered, as far as parsing needs it.
 
     `location` is unique within the source: the page URL, the code of a list's record, the id of a feed's entry.
@@ -57,16 +56,14 @@ class Response:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Title:
+class Title(Struct, frozen=True, order=True):
     """Plain text on one line, never empty. `given` is false when it was taken from the text for want of one."""
 
     given: bool
     text: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Body:
+class Body(Struct, frozen=True, order=True):
     """The measure of a cleaned text; the HTML itself travels beside it, found by `digest`.
 
     Field order is the total order by which the richer of two bodies wins: more characters of text, then
@@ -77,23 +74,21 @@ class Body:
     images: int
     size: int
     digest: bytes
-    text_digest: bytes = field(compare=False)
+    text_digest: bytes
 
     @property
     def empty(self) -> bool:
         return not self.length and not self.images
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A publication time in UTC; not `exact` when only the day is known (midnight of the site's zone)."""
 
     at: datetime
     exact: bool
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Credit:
+class Credit(Struct, frozen=True, order=True):
     """The outlet (the medium that published) and how sure we are of it."""
 
     rank: int
@@ -104,8 +99,7 @@ class Credit:
     LINE = 3  # from a credit line or a field that names it
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Category:
+class Category(Struct, frozen=True, order=True):
     """A category value as found in documents, with the label its document suggests ("" when none)."""
 
     term: str
@@ -119,8 +113,7 @@ class Role(StrEnum):
     SUBJECT = "subject"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Symbol:
+class Symbol(Struct, frozen=True, order=True):
     """A stock or board: EastMoney market number and code (`1.601628`, `90.BK0493`)."""
 
     market: str
@@ -144,8 +137,7 @@ def unite_symbols(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
     return tuple(sorted(united.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(Struct, frozen=True):
     """The feed an article came from (`atom:source`): "" or None where that feed does not say.
 
     `updated` is the feed's own, as it was when the article was first read from it. `url` is the feed's.
@@ -162,8 +154,7 @@ class Attribution:
         return self.id, self.title, self.url, self.updated.at if self.updated else _NO_TIME
 
 
-@dataclass(frozen=True, slots=True)
-class Article:
+class Article(Struct, frozen=True):
     """What one document says of an article, and equally what all its documents say together.
 
     `key` is the identity; everything else may be united with what other documents say (`plan.merge`).
@@ -190,8 +181,7 @@ class Article:
         return not self.title.given and not self.published.exact
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """An article as read from one document, with its clean HTML and remarks worth a log line."""
 
     article: Article
@@ -199,24 +189,21 @@ class Parsed:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Origin:
+class Origin(Struct, frozen=True, order=True):
     """Where a document was found: the name of its source and its location there."""
 
     source: str
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
+class Withdrawal(Struct, frozen=True):
     """Since when an article is not to be shown any more, and what is told about that ("" when nothing)."""
 
     at: datetime
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """The operator's last word on an article: withdrawn or restored. It outlasts every copy, known or to come."""
 
     withdrawn: bool
@@ -224,8 +211,7 @@ class Word:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """An article as the store holds it, with what each of its documents says."""
 
     article: Article
@@ -265,16 +251,14 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A parsed document that is new or differs from its last reading."""
 
     origin: Origin
     parsed: Parsed
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What to write for one article: its new state and whether its meaning changed."""
 
     before: Known | None
@@ -286,8 +270,7 @@ class Change:
     """A document was edited to withdraw the article after the operator had restored it: that word is void."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """Who publishes: the facts every identifier and link is built from."""
 
     title: str
@@ -298,8 +281,7 @@ class Site:
     icon: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CustomFeed:
+class CustomFeed(Struct, frozen=True):
     """A feed of the configuration. What is left empty admits every article; the rest must all hold."""
 
     name: str
@@ -314,16 +296,14 @@ class CustomFeed:
     """Of the text, without the title."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An article ready to be shown: its known facts and its HTML."""
 
     known: Known
     html: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """An article's place in a feed: when it was published, and when it came to stand there."""
 
     article_id: int

@@ -7,7 +7,6 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from feedsync.errors import FeedsyncError, Interrupted
 from feedsync.outputs import Tree
 from feedsync.publish import Publisher
 from feedsync.sync import Progress, Request, run
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +36,7 @@ _RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
 """When to look again at files that are being written; after that, the next scan does."""
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """How the passes over one source went, since this daemon started."""
 
     passes: int = 0
@@ -62,8 +61,7 @@ class Record:
             self.last_error = (self.last_run, error)
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct):
     """A pass on its way. Whoever asks whether to stop shows that it gets on."""
 
     sources: tuple[str, ...]

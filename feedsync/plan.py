@@ -6,12 +6,12 @@ are grouped or sorted. See docs/decisions/0002-merge.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from feedsync.model import Article, Category, Change, Known, Moment, Outcome, Withdrawal, unite_symbols
 from feedsync.text import normalise
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from feedsync.model import Outcome
 from feedsync.shares import PublishReport
+from feedsync.values import Struct, asdict, field
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A URL that brought nothing: why, and when it is asked again at the earliest."""
 
     url: str
@@ -21,9 +20,11 @@ class Fault:
     reason: str
     due: datetime
 
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {"due": self.due.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
-@dataclass(slots=True)
-class SourceReport:
+
+class SourceReport(Struct):
     """What became of the documents of one source; the first six add up as the contract says."""
 
     seen: int = 0
@@ -59,9 +60,11 @@ class SourceReport:
             case _:
                 assert_never(outcome)
 
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {"faults": [fault.to_json() for fault in self.faults]}
 
-@dataclass(slots=True)
-class SyncReport:
+
+class SyncReport(Struct):
     """The result of one run, in the shape of `resync --json`."""
 
     sources: dict[str, SourceReport] = field(default_factory=dict)
@@ -80,10 +83,10 @@ class SyncReport:
 
     def to_json(self) -> dict[str, object]:
         """`busy` is for the watcher alone: these files are being written, and worth another look soon."""
-        report = {name: value for name, value in asdict(self).items() if name != "busy"}
-        for source in report["sources"].values():
-            source["faults"] = [
-                fault | {"due": fault["due"].isoformat(timespec="seconds").replace("+00:00", "Z")}
-                for fault in source["faults"]
-            ]
-        return report | {"seconds": round(self.seconds, 3)}
+        report = asdict(self)
+        del report["busy"]
+        return report | {
+            "sources": {name: source.to_json() for name, source in self.sources.items()},
+            "feeds": asdict(self.feeds),
+            "seconds": round(self.seconds, 3),
+        }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -12,6 +11,7 @@ from feedsync.drawing import Drawing
 from feedsync.feeds import FORMATS, HitLine, draw_search, feed_of_search, line_of
 from feedsync.query import QueryError, fold, marked, parse_query, snippet, words_of
 from feedsync.store import Index, Stopped, stoppable
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,16 +33,14 @@ PAGE = "html"
 """What an answer for people is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """An article that a query means, with its text."""
 
     entry: Entry
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Hits; whether there are more; and whether the search came to its end."""
 
     hits: tuple[Hit, ...]
@@ -50,8 +48,7 @@ class Found:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What is sent to whoever asked over HTTP; `extension` names the kind."""
 
     status: int

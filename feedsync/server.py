@@ -7,7 +7,6 @@ those who connect in between wait in the sockets' queues.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from feedsync.errors import ServerError
+from feedsync.values import asdict
 
 if TYPE_CHECKING:
     from feedsync.web import Options
@@ -97,7 +97,7 @@ class HttpServer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         numbers = [listener.fileno() for listener in self._sockets]
-        told = json.dumps({"options": dataclasses.asdict(self._options), "sockets": numbers})
+        told = json.dumps({"options": asdict(self._options), "sockets": numbers})
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "feedsync.web", told],
             stdin=subprocess.PIPE,

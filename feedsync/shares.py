@@ -12,7 +12,6 @@ import time
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -23,6 +22,7 @@ from feedsync.feeds import Presentation, names
 from feedsync.model import ALL
 from feedsync.outputs import Prepared, Tree
 from feedsync.store import Spot, Store, Term
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +57,7 @@ Point = tuple[int, int]
 """Where an article stands in the order of changes: its sequence, its id among equals."""
 
 
-@dataclass(slots=True)
-class PublishReport:
+class PublishReport(Struct):
     """Feeds written and left as they were, one each whatever its formats; pages are counted apart."""
 
     written: int = 0
@@ -83,8 +82,7 @@ class PublishReport:
         self.removed += share.removed
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """The pages of so many articles after a point."""
 
     after: Point
@@ -95,8 +93,7 @@ class Pages:
         return put_pages(batch, drawing.articles(reader, [(at[1], entry) for at, entry in changed])[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Archives:
+class Archives(Struct, frozen=True):
     """What changed of the archives of these categories, each with its articles that changed."""
 
     due: tuple[tuple[Term, tuple[Spot, ...]], ...]
@@ -120,8 +117,7 @@ class Archives:
         return report
 
 
-@dataclass(frozen=True, slots=True)
-class FirstPages:
+class FirstPages(Struct, frozen=True):
     """The pages of these terms with their newest articles."""
 
     due: tuple[Term, ...]
@@ -133,8 +129,7 @@ class FirstPages:
         return PublishReport()
 
 
-@dataclass(frozen=True, slots=True)
-class Feeds:
+class Feeds(Struct, frozen=True):
     """The feeds of these terms, nothing of those that have none any more."""
 
     due: tuple[Term, ...]
@@ -238,8 +233,7 @@ class Crew:
                 yield number, done.report
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True):
     """What a worker process has to know of a publication; `token` is another for each."""
 
     token: str
@@ -248,14 +242,12 @@ class _Job:
     presentation: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(Struct, frozen=True):
     prepared: Prepared
     report: PublishReport
 
 
-@dataclass(frozen=True, slots=True)
-class _Desk:
+class _Desk(Struct, frozen=True):
     """What a worker process keeps from one share to the next."""
 
     store: Store

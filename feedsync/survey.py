@@ -6,10 +6,10 @@ it finds are hints: the walk looks at them again, and at what changed in the mea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feedsync.sources import Stretch, paths_told_as, printable, stretches
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,7 @@ _STRETCHES = 25
 _File = tuple[bytes, int, int, int]
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """What a folder looked like."""
 
     unchanged: int = 0

@@ -10,7 +10,6 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feedsync.errors import SourceError
@@ -19,6 +18,7 @@ from feedsync.model import Arrival, Origin
 from feedsync.patience import Patience
 from feedsync.sources import FileSource, Found, Stat, look, paths_told_as, printable, scan
 from feedsync.store import FileRow
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -245,8 +245,7 @@ class Walker:
                         writer.forget_document(walk.source_id, printable(row.path), moved)
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """A walk through one source: what is counted and collected on the way."""
 
     source: FileSource

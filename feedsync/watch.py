@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import threading
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import watchfiles
 
 from feedsync.errors import SourceError
 from feedsync.sources import is_folder, scan
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,13 +6,13 @@ same places.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import SCHEMES, names, select
 from feedsync.model import ALL, CUSTOM
 from feedsync.plan import winners
 from feedsync.store import filed
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from feedsync.store import Reader, Term
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Whether an article stands in a feed, why, and since when. `code` is for machines and stable."""
 
     stands: bool
@@ -35,8 +34,7 @@ class Verdict:
     """Its place in the feed by publication, counted from 1, were there no window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """A part of an article, what it came to be, which documents said so, and the rule."""
 
     part: str

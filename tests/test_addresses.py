@@ -1,6 +1,5 @@
 """The day an address must change."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from feedsync import config
 from feedsync.cli import command
 from feedsync.daemon import _web
 from feedsync.errors import ConfigError
+from feedsync.values import replace
 from feedsync.web.application import Application
 from feedsync.web.message import Request
 
@@ -69,7 +69,7 @@ def test_an_address_in_chinese_is_published_in_ascii(tmp_path: Path) -> None:
     loaded = config.load(file)
     assert loaded.presentation.site.base_url == "https://xn--efvy88h.example.org:8443/%E8%B4%A2%E7%BB%8F"
     (tmp_path / "all.atom").touch()
-    options = dataclasses.replace(_web(loaded), root=str(tmp_path))
+    options = replace(_web(loaded), root=str(tmp_path))
     moved = Application(options).respond(Request("GET", b"/old.atom", b"", {}))
     assert b"Location: https://xn--efvy88h.example.org:8443/%E8%B4%A2%E7%BB%8F/all.atom\r\n" in moved.head
 

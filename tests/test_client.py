@@ -15,7 +15,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from feedsync.sources.fault import FetchFault
 from feedsync.sources.freshness import MOST, back_off, freshness, retry_after
 from feedsync.sources.guard import is_public
 from feedsync.sources.inflate import Inflater
+from feedsync.values import replace
 from tests.upstream import Reply, Route, Upstream, as_html, raw, reset_after, validated
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)

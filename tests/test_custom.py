@@ -4,7 +4,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from feedsync.parse import text_of
 from feedsync.publish import Publisher
 from feedsync.query import selection_of, subject_of
 from feedsync.store import Custom, Index
+from feedsync.values import replace
 from feedsync.why import feeds_of, judge
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import SHANGHAI, Desk, post

@@ -1,7 +1,6 @@
 """What feed readers are given, read back the way they read it."""
 
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import feedparser
@@ -16,6 +15,7 @@ from feedsync.feeds.atom import draw_entry, draw_feed
 from feedsync.feeds.xml import check_element, check_well_formed
 from feedsync.model import Arrival, Attribution, Entry, Moment, Origin, Place
 from feedsync.plan import decide
+from feedsync.values import replace
 from tests.conftest import SITE, START, post, read
 
 ATOM = "{http://www.w3.org/2005/Atom}"

@@ -2,7 +2,7 @@
 
 import json
 import locale
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -29,6 +29,7 @@ from feedsync.feeds import (
 )
 from feedsync.feeds.xml import escape
 from feedsync.model import Attribution, Entry, Site
+from feedsync.values import replace
 from tests.conftest import SITE, Desk, post
 from tests.test_feeds import entry_of
 

@@ -1,6 +1,7 @@
 """What we rely on in the libraries we did not write; an upgrade that breaks it must show here."""
 
 import io
+import pickle
 import subprocess
 import sys
 import threading
@@ -21,6 +22,35 @@ from lxml import html as lxml_html
 from pypinyin import lazy_pinyin
 
 from feedsync.parse.guard import MAX_DEPTH
+from feedsync.values import Struct, asdict, field, replace
+
+
+class Point(Struct, frozen=True, order=True):
+    x: int
+    y: tuple[int, ...] = ()
+
+
+class Tally(Struct):
+    seen: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+def test_structs_are_values() -> None:
+    point = Point(1, (2, 3))
+    assert point == Point(1, (2, 3)) != Point(1)
+    assert point != (1, (2, 3))
+    assert len({point, Point(1, (2, 3))}) == 1
+    assert sorted([Point(2), point, Point(1)]) == [Point(1), point, Point(2)]
+    assert replace(point, x=5) == Point(5, (2, 3))
+    assert pickle.loads(pickle.dumps(point)) == point
+    assert repr(point) == "Point(x=1, y=(2, 3))"
+    assert asdict(point) == {"x": 1, "y": (2, 3)}
+    with pytest.raises(AttributeError):
+        point.x = 2  # type: ignore[misc]
+    tally = Tally()
+    tally.seen += 1
+    tally.names.append("甲")
+    assert Tally() == Tally(0, []) != tally
 
 
 def test_feedgen_draws_an_entry_without_declarations() -> None:

@@ -1,6 +1,5 @@
 """Merging forgets order; deciding remembers what readers were told."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 
 from feedsync.model import Arrival, Attribution, Known, Moment, Origin, Outcome, Word
 from feedsync.plan import decide, merge, revise, same_meaning
+from feedsync.values import replace
 from tests.conftest import START, post, read
 
 CODE = "202503142600000001"

@@ -1,7 +1,6 @@
 """Which changes are revisions, and what readers are shown of them."""
 
 import tempfile
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from feedsync.feeds import Window
 from feedsync.model import Arrival, Origin
 from feedsync.plan import decide, same_meaning
 from feedsync.publish import Publisher
+from feedsync.values import replace
 from feedsync.why import judge
 from tests.conftest import START, Desk, post, read
 from tests.test_sync import check

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from feedsync.errors import OutputError
 from feedsync.publish import Publisher
 from feedsync.shares import archives_in_shares, feeds_in_shares
 from feedsync.store import Term
+from feedsync.values import replace
 from feedsync.withdraw import withdraw
 from feedsync.workers import Workers
 

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, inspect
 
 from feedsync.errors import ConfigError, LockError, StoreError
+from feedsync.model import Article, Attribution, Body, Category, Credit, Moment, Role, Symbol, Title
 from feedsync.store import Store, database, exclusive
+from feedsync.store.codec import decode, encode
 from feedsync.store.schema import APPLICATION_ID, metadata, sources
 from tests.conftest import Desk, post
 
@@ -204,3 +207,32 @@ def test_sources_of_all_times_are_told(tmp_path: Path) -> None:
             told = reader.source_rows()
     assert [row.name for row in told] == [row["name"] for row in rows]
     assert {(row.files, row.documents, row.quarantined) for row in told} == {(0, 0, 0)}
+
+
+def test_the_facts_of_an_article_are_written_as_ever() -> None:
+    moment = Moment(datetime(2025, 3, 14, 5, 42, tzinfo=UTC), True)
+    article = Article(
+        key="202503142600000001",
+        title=Title(True, "青禾动力：产线正常"),
+        body=Body(2, 1, 30, b"\x00\xff", b"\x01"),
+        published=moment,
+        credit=Credit(Credit.LINE, "新程证券报"),
+        summary="摘要",
+        urls=("http://finews.example.org/a",),
+        categories=(Category("emnews", "东财滚动"),),
+        tags=("保险",),
+        symbols=(Symbol("1", "601628", Role.SUBJECT, "甲"),),
+        attribution=Attribution("urn:x", "源", moment, "http://e.org/f"),
+    )
+    facts = (
+        '{"key":"202503142600000001","title":{"given":true,"text":"青禾动力：产线正常"},'
+        '"body":{"length":2,"images":1,"size":30,"digest":"AP8=","text_digest":"AQ=="},'
+        '"published":{"at":"2025-03-14T05:42:00Z","exact":true},"credit":{"rank":3,"outlet":"新程证券报"},'
+        '"summary":"摘要","urls":["http://finews.example.org/a"],'
+        '"categories":[{"term":"emnews","label":"东财滚动"}],"tags":["保险"],'
+        '"symbols":[{"market":"1","code":"601628","role":"subject","name":"甲"}],'
+        '"attribution":{"id":"urn:x","title":"源","updated":{"at":"2025-03-14T05:42:00Z","exact":true},'
+        '"url":"http://e.org/f"},"withdrawn":false}'
+    )
+    assert encode(article).decode() == facts
+    assert decode(facts.encode()) == article

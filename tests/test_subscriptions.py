@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lxml import etree, html
 from feedsync.feeds import SCHEMES, Window
 from feedsync.publish import Publisher
 from feedsync.store import Store
+from feedsync.values import replace
 from feedsync.why import feed_named, feeds_of, judge
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import SITE, Desk, post
@@ -225,7 +225,7 @@ def test_switches_remove_what_is_of_their_kind_and_bring_it_back(desk: Desk) -> 
     before = desk.published()
     presentation = desk.presentation
     for off, folder in (("outlets", "outlet"), ("tags", "tag"), ("symbols", "symbol")):
-        desk.presentation = replace(presentation, **{off: False})  # type: ignore[arg-type]
+        desk.presentation = replace(presentation, **{off: False})
         desk.run()
         check(desk)
         without = desk.published()

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from feedsync.feeds import Window
 from feedsync.outputs import Batch, Tree
 from feedsync.publish import Publisher
 from feedsync.store import Store
+from feedsync.values import replace
 from tests.conftest import REAL, SITE, Desk, needs_real, post
 
 CODE = "202503142600000001"

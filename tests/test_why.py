@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from feedsync.model import ALL, CATEGORY, Arrival, Origin
 from feedsync.plan import decide, winners
 from feedsync.publish import Publisher
 from feedsync.store import Fetches, FetchRow
+from feedsync.values import replace
 from feedsync.why import decisions, feed_named, feeds_of, judge
 from feedsync.withdraw import withdraw
 from tests.conftest import SITE, START, Desk, post

@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from gzip import decompress as gunzip
 from http.client import HTTPConnection
@@ -26,6 +25,7 @@ from feedsync.model import Known
 from feedsync.publish import Publisher
 from feedsync.server import HttpServer, listen
 from feedsync.store import Index
+from feedsync.values import replace
 from feedsync.web import Options
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import START, Desk, post, read

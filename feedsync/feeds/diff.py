@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from feedsync.text import normalise
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,16 +42,14 @@ class Kind(StrEnum):
     GAP = "gap"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A run of text and what became of it. A gap stands for text left out."""
 
     kind: Kind
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """A meaning an article had, and since when."""
 
     at: datetime
@@ -59,8 +57,7 @@ class Version:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """What a revision changed, and when; () where it changed nothing."""
 
     at: datetime
@@ -68,8 +65,7 @@ class Edit:
     text: tuple[Piece, ...]
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """How many pairs of equal tokens may still be looked at: what comparing costs."""
 
     pairs: int = _BUDGET_PAIRS
@@ -107,17 +103,11 @@ def compare(old: str, new: str, budget: Budget | None = None, *, whole: bool = F
     return tuple(pieces if whole else _shortened(pieces))
 
 
-@dataclass(slots=True)
 class _Texts:
     """Two texts as tokens, and as the keys they are compared by."""
 
-    old: str
-    new: str
-    _tokens: tuple[list[str], list[str]] = field(init=False)
-    _keys: tuple[list[str], list[str]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._tokens = _TOKEN.findall(self.old), _TOKEN.findall(self.new)
+    def __init__(self, old: str, new: str) -> None:
+        self._tokens: tuple[list[str], list[str]] = _TOKEN.findall(old), _TOKEN.findall(new)
         self._keys = [normalise(token) for token in self._tokens[0]], [normalise(token) for token in self._tokens[1]]
 
     def pieces(self, budget: Budget) -> Iterator[Piece]:

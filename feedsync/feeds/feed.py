@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from feedsync.feeds import names
 from feedsync.model import CATEGORY, SYMBOL, Role
 from feedsync.text import digest, strip_illegal
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +27,7 @@ EMPTY = datetime(1970, 1, 1, tzinfo=UTC)
 _SYMBOL_SCHEMES = {Role.SUBJECT: "symbol/subject/", Role.MENTION: "symbol/"}
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """An entry that stood in a feed and was withdrawn (`at:deleted-entry`, RFC 6721)."""
 
     id: str
@@ -36,8 +35,7 @@ class Deleted:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
+class Feed(Struct, frozen=True):
     """The metadata of a feed; `updated` is that of its newest entry.
 
     `stem` is its URL without the extension that names the format. `complete`: it holds all its articles
@@ -111,8 +109,7 @@ def content_of(entry: Entry) -> str:
     return entry.html or f"<p>{escape(entry.known.article.title.text, quote=False)}</p>"
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A symbol of an article as feeds tell of it: subjects and mentions have taxonomies of their own."""
 
     value: str

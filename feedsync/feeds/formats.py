@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import jsonfeed, names, rss
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from feedsync.model import Entry, Site
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """How to write a format: entries one by one, and a document around those already written."""
 
     extension: str

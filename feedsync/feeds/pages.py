@@ -8,7 +8,6 @@ depth: theirs are absolute.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from feedsync.feeds.formats import FORMATS
 from feedsync.feeds.schemes import SCHEMES
 from feedsync.feeds.style import STYLE
 from feedsync.model import CATEGORY, OUTLET, SYMBOL, TAG
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +37,7 @@ _WEEKDAYS = "一二三四五六日"
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """An article as lists show it. `path` is below the root, or absolute; "" when it has no page anywhere."""
 
     path: str
@@ -52,8 +51,7 @@ class Line:
         return self.path.startswith(names.ARTICLE_FOLDER)
 
 
-@dataclass(frozen=True, slots=True)
-class TermLine:
+class TermLine(Struct, frozen=True):
     """A category, an outlet, a symbol or a tag as pages show it."""
 
     scheme: Scheme
@@ -81,16 +79,14 @@ class TermLine:
         return self.title if self.scheme.name == SYMBOL else self.label
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A category on the index: in its head, and in its body."""
 
     link: str
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """The feeds of a scheme on the index: the largest, and how many there are."""
 
     scheme: Scheme
@@ -98,8 +94,7 @@ class Shelf:
     largest: tuple[TermLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """From an article to its neighbours in a category."""
 
     category: TermLine
@@ -107,8 +102,7 @@ class Step:
     older: Line | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """A page of the archive of a category: the `number`th of a year, counted from the oldest."""
 
     year: int
@@ -118,8 +112,7 @@ class Stretch:
     older: str
 
 
-@dataclass(frozen=True, slots=True)
-class HitLine:
+class HitLine(Struct, frozen=True):
     """An article that was found: its title and a part of its text, each in pieces (text, whether it is a hit)."""
 
     line: Line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Self
 
 import msgspec
@@ -12,10 +11,10 @@ from feedsync.feeds.schemes import SCHEMES, Scheme
 from feedsync.feeds.style import SHEETS
 from feedsync.feeds.window import Window
 from feedsync.model import OUTLET, SYMBOL, TAG, CustomFeed, Site
+from feedsync.values import Struct, field, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(Struct, frozen=True):
     """All options that take part in published bytes."""
 
     site: Site

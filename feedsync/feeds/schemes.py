@@ -6,11 +6,11 @@ One table for all that publishes, lists, links or explains feeds. The feed of ev
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import names
 from feedsync.model import CATEGORY, CUSTOM, OUTLET, SYMBOL, TAG
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,7 @@ _SYMBOL = re.compile(r"[0-9]{1,3}\.[A-Z0-9_]{1,12}")
 _LIST = names.INDEX.removesuffix(".html")
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(Struct, frozen=True):
     """A kind of feed: `name` as in the store, `folder` below the root, `heading` above a list of them."""
 
     name: str

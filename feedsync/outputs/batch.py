@@ -15,13 +15,13 @@ import errno
 import os
 import shutil
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
 from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
 from feedsync.outputs.encode import SUFFIXES, suffixes
 from feedsync.outputs.temporary import temporary_for, write
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,8 +39,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _NEXT_SECOND_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """Files that were written beside their targets, and what is to go: all that is left of a batch to be settled."""
 
     pending: dict[str, str]

@@ -6,11 +6,11 @@ Plain text and plain paragraphs are dealt with here; all other HTML needs a pars
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from html import escape, unescape
 
 from feedsync.model import Credit, Symbol
 from feedsync.parse.credit import is_empty_credit, outlet_of_line, split_tail
+from feedsync.values import Struct
 
 _LOOKS_HTML = re.compile(
     r"</?(?:p|div|br|span|a|img|strong|b|em|i|u|table|tr|td|ul|ol|li|h[1-6]|center|font|section|article|figure"
@@ -28,8 +28,7 @@ _BLOCK_IN_CLEAN = re.compile(
 _SPACES = re.compile(r"[ \t]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(Struct, frozen=True):
     """Publishable HTML with what was taken out of it."""
 
     html: str

@@ -9,9 +9,9 @@ write by hand, goes to a YAML loader that keeps every scalar as text and refuses
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from feedsync.errors import Refused
+from feedsync.values import Struct
 
 MAX_LENGTH = 200_000
 """Characters of front matter; more is no front matter."""
@@ -31,8 +31,7 @@ _FLOW_OR_BLOCK = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$")
 Value = str | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FrontMatter:
+class FrontMatter(Struct, frozen=True):
     """The fields (names lower-cased) and the text after them. `closed` is false when no second fence came."""
 
     fields: dict[str, Value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
@@ -15,6 +14,7 @@ from feedsync.parse.identity import code_in, day_of_key, key_of_code, key_of_tex
 from feedsync.parse.outlet import category_of_outlet, tag_of_outlet
 from feedsync.parse.said import Said, compose
 from feedsync.text import normalise, one_line
+from feedsync.values import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from feedsync.model import Moment, Parsed, Response
 
 
-@dataclass(frozen=True, slots=True)
-class ListShape:
+class ListShape(Struct, frozen=True):
     """How a list endpoint's JSON maps to records. All paths are dotted (`data.list`).
 
     `fields` maps `info_code title published outlet digest page_url categories tags` to paths within a record.
@@ -39,8 +38,7 @@ class ListShape:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One line of a list, before its detail is fetched. `code` is as given, `key` that of the article."""
 
     code: str
@@ -54,8 +52,7 @@ class Record:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The records of a list in its order, and what was refused, by its number from 1."""
 
     records: tuple[Record, ...]

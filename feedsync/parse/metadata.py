@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
@@ -12,6 +11,7 @@ from feedsync.parse.credit import is_outlet
 from feedsync.parse.dates import find_moment, read_web_moment
 from feedsync.parse.jsontext import as_text
 from feedsync.text import normalise, one_line
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,8 +47,7 @@ _SITE = re.compile(r"\S{0,20}(?:网|报|社|频道|财经|新闻|资讯|在线|�
 _LATIN = re.compile(r"[A-Za-z0-9. ]{2,20}")
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """What a page says of itself; "" and None where it says nothing. `article` is true when it calls itself one."""
 
     title: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -20,6 +19,7 @@ from feedsync.parse.metadata import read_metadata
 from feedsync.parse.plain import read_plain
 from feedsync.parse.said import Said, compose
 from feedsync.text import normalise, one_line, strip_illegal
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

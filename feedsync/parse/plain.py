@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from feedsync.parse.credit import MEDIUM, is_outlet, outlet_of_line
 from feedsync.parse.dates import WEEKDAY, find_moment
 from feedsync.text import one_line
+from feedsync.values import Struct
 
 _HEAD_LINES = 8
 _MAX_TITLE = 200
@@ -20,8 +20,7 @@ _OUTLET = re.compile(r"(?:文章)?来源\s*[:：]\s*([^\s|｜]{1,30})")
 _TITLE_LABEL = re.compile(r"^(?:#{1,6}\s+|(?:标题|题目)\s*[:：]\s*)")
 
 
-@dataclass(frozen=True, slots=True)
-class PlainText:
+class PlainText(Struct, frozen=True):
     """The parts of a plain-text article; `title`, `date` and `outlet` are "" where it has none."""
 
     title: str

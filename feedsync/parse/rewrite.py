@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """What matches in a page URL gives way to `to`, a template with `\\1` or `\\g<name>` for groups.
 
     A template that is itself an absolute URL takes the place of the whole URL, however little of it matched.

@@ -7,7 +7,6 @@ the same article wherever they came from.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from feedsync.errors import Refused
@@ -18,6 +17,7 @@ from feedsync.parse.dates import day_of_name, moment_of_day, read_moment
 from feedsync.parse.footer import web_url
 from feedsync.parse.identity import day_of_key, key_of_code, key_of_name, key_of_text, key_of_url
 from feedsync.text import digest, normalise, one_line
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -34,8 +34,7 @@ _NO_TAG = "新闻"
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]?")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What a document says before it is cleaned; "" or () where it says nothing. Text of legal characters."""
 
     title: str

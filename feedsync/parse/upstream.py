@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from html import unescape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from feedsync.parse.guard import check_depth, open_cdata
 from feedsync.parse.identity import code_in, key_of_entry
 from feedsync.parse.said import Said, compose
 from feedsync.text import one_line, strip_illegal
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,16 +40,14 @@ _ENDS = ("</rss>", "</feed>", "</rdf:RDF>", "</channel>")
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamEntry:
+class UpstreamEntry(Struct, frozen=True):
     """One entry: where it is in its feed (its id), and the article in it."""
 
     location: str
     parsed: Parsed
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(Struct, frozen=True):
     """A feed: what it calls itself, its entries in its order, and the locations of those refused."""
 
     attribution: Attribution
@@ -57,8 +55,7 @@ class Upstream:
     refused: tuple[tuple[str, Refused], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """What one entry says, whatever the format; `attribution` and `outlet` only where it names its own."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
+
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -11,47 +12,40 @@ if TYPE_CHECKING:
 Scheme = Literal["category", "outlet", "symbol", "tag"]
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """These characters stand in the title or in the text, in a row. Folded; see `match.fold`."""
 
     folded: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """The article has this category, outlet, symbol or tag. Folded."""
 
     scheme: Scheme
     folded: str
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(Struct, frozen=True):
     """Published then or later."""
 
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(Struct, frozen=True):
     """Published earlier."""
 
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     part: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     parts: tuple[Expression, ...]
 
 

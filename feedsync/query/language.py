@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 
@@ -19,6 +18,7 @@ from feedsync.errors import UsageError
 from feedsync.query.expression import And, Before, Expression, Field, Not, Or, Scheme, Since, Text
 from feedsync.query.match import fold
 from feedsync.text import strip_illegal
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -47,8 +47,7 @@ class QueryError(UsageError):
     """A query that means nothing: what is wrong, at which character (from 1), and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     at: int
     kind: str
     value: str

@@ -6,11 +6,11 @@ phrase is found across line breaks and elements, and `ＧＤＰ` is `gdp`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from feedsync.query.expression import And, Before, Field, Not, Or, Since, Text
 from feedsync.text import normalise
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from feedsync.query.expression import Expression, Scheme
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """An article as queries see it: folded texts, folded values by scheme, the time of publication."""
 
     title: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from feedsync.query.expression import And, Field, Not, Or, Scheme
 from feedsync.query.language import QueryError, parse_query
 from feedsync.query.match import fold, matches
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from feedsync.query.match import Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What an article must be: what the expression means, and with so many characters of text."""
 
     expression: Expression

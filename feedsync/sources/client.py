@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from feedsync.sources.freshness import MOST, back_off
 from feedsync.sources.robots import Robots
 from feedsync.sources.turns import turns_of
 from feedsync.text import digest
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,8 +43,7 @@ _SWITCH_S = 0.0005
 """Each receiving and sending gives the interpreter away; to get it back from a thread that draws feeds took 5 ms."""
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """What is known of a host across runs: its rules for robots, and when it may be asked again after failures."""
 
     robots: str | None = None
@@ -54,8 +53,7 @@ class Host:
     changed: bool = False
 
 
-@dataclass(slots=True)
-class _Gate:
+class _Gate(Struct):
     """What befell a host in this run."""
 
     robots_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

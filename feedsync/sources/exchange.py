@@ -10,7 +10,6 @@ import contextlib
 import logging
 import ssl
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +23,7 @@ from feedsync.sources.freshness import freshness, retry_after
 from feedsync.sources.guard import GuardedBackend
 from feedsync.sources.inflate import ACCEPTED, Inflater
 from feedsync.sources.transport import StaleError, Transport
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,8 +35,7 @@ log = logging.getLogger("feedsync.fetch")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A request to make. `name` is what the asker knows it by; with `forced`, back-off does not hold it up."""
 
     name: str
@@ -46,8 +45,7 @@ class Ask:
     forced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came of a request: a body, `unchanged` (304), or a fault. Never more than one of them.
 
     `fresh_for` is how long the server lets it be used without asking again. `deferred`: it was not asked, for until
@@ -66,8 +64,7 @@ class Answer:
     deferred: datetime | None = None
 
 
-@dataclass(slots=True)
-class Spent:
+class Spent(Struct):
     """Requests sent and bytes received, headers not counted."""
 
     requests: int = 0

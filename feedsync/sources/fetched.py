@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feedsync.sources.policy import FetchPolicy
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _LOOK_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class UrlSource:
+class UrlSource(Struct, frozen=True):
     """Pages: each URL is fetched once, then asked again every `interval_s`."""
 
     name: str
@@ -36,8 +35,7 @@ class UrlSource:
         return min(self.interval_s, _LOOK_S)
 
 
-@dataclass(frozen=True, slots=True)
-class ListSource:
+class ListSource(Struct, frozen=True):
     """A JSON endpoint that lists articles, and one that has the text of each."""
 
     name: str
@@ -55,8 +53,7 @@ class ListSource:
         return self.interval_s
 
 
-@dataclass(frozen=True, slots=True)
-class FeedSource:
+class FeedSource(Struct, frozen=True):
     """An upstream RSS, Atom or JSON feed."""
 
     name: str

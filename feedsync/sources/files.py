@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from itertools import product
@@ -18,6 +17,7 @@ from msgspec import Meta
 from feedsync.cron import Cron
 from feedsync.errors import Refused, SourceError
 from feedsync.sources.policy import FetchPolicy
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,7 @@ _SETTLE_NS = 20_000_000
 """A file changed this shortly before it was read may change again within one tick of the file system's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileSource:
+class FileSource(Struct, frozen=True):
     """Options of a source of kind `files`."""
 
     name: str

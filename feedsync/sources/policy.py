@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from feedsync.values import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
+class FetchPolicy(Struct, frozen=True):
     """Bounds and manners. Times in seconds, delays in milliseconds, sizes in bytes after decoding."""
 
     allow_private: bool = False

@@ -10,15 +10,15 @@ import threading
 import time
 from collections import defaultdict, deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
+class _Waiting(Struct, eq=False):
     """One who waits for fewer than `places` to be taken."""
 
     places: int

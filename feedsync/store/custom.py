@@ -6,7 +6,6 @@ configuration it knows. Publishing compares them with the configuration, and wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -21,6 +20,7 @@ from feedsync.query import selection_of, subject_of
 from feedsync.store.codec import id_of_key, to_us
 from feedsync.store.schema import bodies, custom_feeds, memberships, terms, tombstones
 from feedsync.store.search import Index
+from feedsync.values import Struct, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 _CHUNK = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """What a feed is to hold, and the zone of the times in its query."""
 
     feed: CustomFeed

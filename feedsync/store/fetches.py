@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
@@ -10,6 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from feedsync.store.codec import from_us, to_us
 from feedsync.store.schema import fetches, hosts, sources
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRow:
+class FetchRow(Struct, frozen=True):
     """A URL as it was when last asked. `location` names it within its source; `fault` is why it failed, if it did.
 
     `digest` is that of the last body that was taken; `documents` how many articles that body named.
@@ -37,8 +36,7 @@ class FetchRow:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostRow:
+class HostRow(Struct, frozen=True):
     """A host: its robots.txt and how long that holds, its failures in a row and until when it is left alone."""
 
     origin: str
@@ -48,8 +46,7 @@ class HostRow:
     due: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class FetchSummary:
+class FetchSummary(Struct, frozen=True):
     """The state of a fetched source: when something of it is due next, and how many of its URLs fail."""
 
     urls: int

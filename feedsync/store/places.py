@@ -5,7 +5,6 @@ The order in a category is that of its feed: newest publication first, ties by a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from sqlalchemy import func, select
 
 from feedsync.store.codec import from_us, to_us
 from feedsync.store.schema import memberships, shifts, terms
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _CHUNK = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(Struct, frozen=True):
     """The articles before and after a place in a category, by id; None at the ends."""
 
     article_id: int
@@ -33,8 +32,7 @@ class Beside:
     older: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """A place in a category: who stands there, or stood or came to stand, and when that was published."""
 
     article_id: int

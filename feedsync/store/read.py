@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -30,6 +29,7 @@ from feedsync.store.schema import (
 from feedsync.store.sources import Sources
 from feedsync.store.terms import Terms
 from feedsync.store.windows import Windows
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,8 +43,7 @@ _CHUNK = 500
 _SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """A meaning an article has had, and since when; `html` where it was asked for."""
 
     at: datetime
@@ -53,8 +52,7 @@ class Revision:
     html: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
+class Tombstone(Struct, frozen=True):
     """An article that stood in a feed and was withdrawn."""
 
     key: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
@@ -11,6 +10,7 @@ from sqlalchemy import func, select
 from feedsync.model import Origin
 from feedsync.store.codec import decode, from_us, id_of_key
 from feedsync.store.schema import WITHOUT_TEXT, articles, documents, files, quarantine, sources
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,7 @@ class FileRow(NamedTuple):
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(Struct, frozen=True):
     """A refused document and why."""
 
     origin: Origin
@@ -48,8 +47,7 @@ class Quarantined:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(Struct, frozen=True):
     """How the last run of a source ended, how many failed in a row, and what its fetching cost in all."""
 
     name: str

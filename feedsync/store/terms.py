@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, func, select
 
 from feedsync.store.schema import custom_feeds, terms, tombstones
+from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,7 @@ _ASKED = exists().where(custom_feeds.c.term_id == terms.c.id)
 _STANDING = (terms.c.articles > 0) | _TOLD | _ASKED
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """Something articles are filed under, and whether its feed is due."""
 
     id: int

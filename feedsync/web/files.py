@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feedsync.values import Struct, field
 from feedsync.web.kinds import CROSS_ORIGIN, Kind, cache_control, kind_of
 from feedsync.web.message import File, Response, head
 
@@ -47,8 +47,7 @@ class _Replaced(Exception):
     """Another version was put in place between looking and opening."""
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Struct, frozen=True):
     """One encoding of one version of a file, with both answers to it."""
 
     etag: bytes
@@ -61,8 +60,7 @@ class Representation:
 Version = tuple[int, int, int, int]
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     version: Version
     representations: dict[str, Representation | None] = field(default_factory=dict)
     held_bytes: int = _COST_BYTES

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from feedsync.values import Struct
 from feedsync.web.message import FEED_FIELDS, PAGE_FIELDS
 
 _HASHED = re.compile(r"(?:large/)?assets/[^/]*[.-][0-9a-f]{8,64}\.[a-z0-9]+")
 _KEPT_S = 31_536_000
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """How files of one extension are served."""
 
     media_type: str

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
+from feedsync.values import Struct
+
 Fields = Iterable[tuple[str, str]]
 
 PAGE_FIELDS = (
@@ -39,8 +41,7 @@ class Request(NamedTuple):
     fields: dict[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """`head`: its header fields as bytes, all but those that concern the connection, and Date."""
 
     status: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import json
 import logging
@@ -17,6 +16,7 @@ from collections import OrderedDict
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from feedsync.values import replace
 from feedsync.web.application import Application
 from feedsync.web.files import OPEN_COST_BYTES
 from feedsync.web.options import Options
@@ -164,7 +164,7 @@ def _bounded(options: Options) -> Options:
         if soft < wanted:
             most = max(1, soft - others)
             log.warning("fewer connections than configured", extra={"fields": {"most": most}})
-            return dataclasses.replace(options, max_connections=most)
+            return replace(options, max_connections=most)
     return options
 
 

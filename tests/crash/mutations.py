@@ -42,10 +42,9 @@ def write_in_place() -> None:
 
 def acknowledge_before_commit() -> None:
     """The report is printed before anything is stored."""
-    from dataclasses import replace
-
     from feedsync import sync
     from feedsync.cli import passes
+    from feedsync.values import replace
 
     honest = sync.run
 

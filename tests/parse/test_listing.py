@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from feedsync.parse.footer import split_footer
 from feedsync.parse.frontmatter import split
 from feedsync.parse.listing import ListShape, Record, parse_detail, parse_list
 from feedsync.parse.outlet import category_of_outlet
+from feedsync.values import replace
 from tests.conftest import REAL, ROOT, SHANGHAI, needs_real
 
 CODE = "NW202503142600000001"

@@ -5,14 +5,14 @@ Reads, but writes nothing: publishing puts in place what this draws, checking co
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from datetime import timedelta
-from itertools import accumulate, pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.archive import Archive
+from feedsync.cache import EntryCache
 from feedsync.feeds import (
     FORMATS,
     SCHEMES,
@@ -45,7 +45,6 @@ from feedsync.feeds import (
 )
 from feedsync.feeds.diff import Version, edits
 from feedsync.model import ALL, CATEGORY, CUSTOM, Known
-from feedsync.outputs import packed, unpacked
 from feedsync.parse.clean import text_of
 from feedsync.store import LEARNT, Spot, Term, filed
 from feedsync.text import strip_illegal
@@ -55,13 +54,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from feedsync.archive import Page
+    from feedsync.cache import Drawn
     from feedsync.feeds import Presentation
     from feedsync.model import Entry, Place
     from feedsync.store import Reader
-
-_CACHE_BYTES = 32_000_000
-_KNOWN_BYTES = 2000
-"""What is known of an article takes about as much in memory."""
 
 _FIRST_PAGE = 50
 _INDEX_TITLES = 3
@@ -90,7 +86,7 @@ class Drawing:
         self._search = presentation.search
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
-        self._drawn = _EntryCache(_CACHE_BYTES)
+        self._drawn = EntryCache()
         self._front = _Front()
 
     def forget(self) -> None:
@@ -313,7 +309,7 @@ class Drawing:
         heads = reader.heads(ids)
         return tuple(line_of(heads[i], self._site, pages=self._pages) for i in ids)
 
-    def _entries(self, reader: Reader, places: Iterable[Place]) -> list[_Drawn]:
+    def _entries(self, reader: Reader, places: Iterable[Place]) -> list[Drawn]:
         """The entries of these places, drawn now or before."""
         ids = [place.article_id for place in places]
         seqs = reader.seqs(ids)
@@ -325,10 +321,6 @@ class Drawing:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
         return [found[i] for i in ids]
-
-
-_Drawn = tuple[Known, tuple[bytes, ...]]
-"""An entry's facts and what it looks like in each format."""
 
 
 class _Listed(Struct, frozen=True):
@@ -369,36 +361,3 @@ def instead(path: str) -> str:
 
 def _line(lines: dict[int, Line], article_id: int | None) -> Line | None:
     return None if article_id is None else lines[article_id]
-
-
-class _EntryCache:
-    """Drawn entries by article and sequence, the least recently used dropped beyond a number of bytes.
-
-    Packed: an entry says nearly the same in each format, so four times as many find room.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._held_bytes = 0
-        self._entries: OrderedDict[tuple[int, int], tuple[Known, bytes, tuple[int, ...]]] = OrderedDict()
-
-    def get(self, key: tuple[int, int]) -> _Drawn | None:
-        if key not in self._entries:
-            return None
-        self._entries.move_to_end(key)
-        known, content, ends = self._entries[key]
-        content = unpacked(content)
-        return known, tuple(content[start:end] for start, end in pairwise((0, *ends)))
-
-    def put(self, key: tuple[int, int], drawn: _Drawn) -> None:
-        known, formats = drawn
-        content = packed(b"".join(formats))
-        self._entries[key] = known, content, tuple(accumulate(map(len, formats)))
-        self._held_bytes += len(content) + _KNOWN_BYTES
-        while self._held_bytes > self._capacity_bytes:
-            _, (_, dropped, _) = self._entries.popitem(last=False)
-            self._held_bytes -= len(dropped) + _KNOWN_BYTES
-
-    def clear(self) -> None:
-        self._entries.clear()
-        self._held_bytes = 0

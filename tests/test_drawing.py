@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsync.drawing import _EntryCache
+from feedsync.cache import EntryCache
 from feedsync.feeds import draw_entry
 from feedsync.model import Entry
 from tests.conftest import Desk, post
@@ -15,9 +15,12 @@ from tests.test_feeds import entry_of
 KNOWN = entry_of(post()).known
 
 
-@given(st.lists(st.tuples(st.binary(max_size=50), st.binary(max_size=50), st.binary(max_size=50)), max_size=5))
-def test_what_is_kept_is_what_was_drawn(entries: list[tuple[bytes, ...]]) -> None:
-    cache = _EntryCache(1_000_000)
+@given(
+    st.lists(st.tuples(st.binary(max_size=50), st.binary(max_size=50), st.binary(max_size=50)), max_size=5),
+    st.sampled_from([0, 5000, 900_000]),
+)
+def test_what_is_kept_is_what_was_drawn(entries: list[tuple[bytes, ...]], plain_bytes: int) -> None:
+    cache = EntryCache(1_000_000, plain_bytes)
     for number, formats in enumerate(entries):
         cache.put((number, 7), (KNOWN, formats))
     for number, formats in enumerate(entries):
@@ -25,8 +28,9 @@ def test_what_is_kept_is_what_was_drawn(entries: list[tuple[bytes, ...]]) -> Non
         assert cache.get((number, 8)) is None
 
 
-def test_the_entries_used_least_recently_make_room() -> None:
-    cache = _EntryCache(40_000)
+@pytest.mark.parametrize("plain_bytes", [0, 13_000, 40_000])
+def test_the_entries_used_least_recently_make_room(plain_bytes: int) -> None:
+    cache = EntryCache(40_000, plain_bytes)
     for number in range(3):
         cache.put((number, 1), (KNOWN, (os.urandom(10_000),)))
     assert cache.get((0, 1))

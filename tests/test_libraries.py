@@ -38,7 +38,8 @@ class Tally(Struct):
 def test_structs_are_values() -> None:
     point = Point(1, (2, 3))
     assert point == Point(1, (2, 3)) != Point(1)
-    assert point != (1, (2, 3))
+    pair: object = (1, (2, 3))
+    assert point != pair
     assert len({point, Point(1, (2, 3))}) == 1
     assert sorted([Point(2), point, Point(1)]) == [Point(1), point, Point(2)]
     assert replace(point, x=5) == Point(5, (2, 3))

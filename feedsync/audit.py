@@ -6,8 +6,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import EXTENSIONS, stem_of
-from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
+from feedsync.drawing import PAGE, stem_of
+from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, formats_of, names
 from feedsync.model import ALL, CUSTOM, KEY_PATTERN
 from feedsync.shares import PAGES_PER_SHARE, PublishReport
 from feedsync.store import Custom
@@ -25,7 +25,6 @@ _ARTICLES = f"{names.ARTICLE_FOLDER}/"
 _PAGES = 5000
 """So many pages of articles are looked up at once."""
 
-_FORMATS = tuple(format.extension for format in FORMATS)
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
@@ -38,6 +37,7 @@ class Audit:
         self._tree = tree
         self._presentation = presentation
         self._drawing = drawing
+        self._formats = tuple(format.extension for format in formats_of(presentation.site))
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
 
     def glance(self, reader: Reader) -> list[str]:
@@ -100,10 +100,10 @@ class Audit:
         published = [term for term in terms if term.scheme != ALL and term.standing and term.published_seq >= 0]
         if not any(term.published_seq >= 0 for term in terms):
             return False
-        front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in _FORMATS)}
+        front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in self._formats)}
         if not front <= self._tree.names() or not all((self._tree.root / path).is_file() for path in _FIXED):
             return True
-        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in EXTENSIONS}
+        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in (*self._formats, PAGE)}
         if not expected <= self._in_folders():
             return True
         if not self._presentation.pages or pages_through(reader) < 0:
@@ -122,10 +122,12 @@ class Audit:
                 yield path, target
 
     def strangers(self, reader: Reader, wanted: set[str]) -> list[str]:
-        """Files in the folders of feeds and their archives that are not wanted, and pages of what is no article."""
+        """Files of feeds and their archives that are not wanted, and pages of what is no article."""
         archives = [f"{folder}/{name}" for folder in FEED_FOLDERS for name in self._tree.folders(folder)]
         listed = self._in_folders() | {f"{folder}/{name}" for folder in archives for name in self._tree.names(folder)}
         found = list(listed - wanted)
+        unasked = {f"{names.ALL}.{format.extension}" for format in FORMATS if format.extension not in self._formats}
+        found += self._tree.names() & unasked
         pages = self._tree.each(names.ARTICLE_FOLDER)
         while some := list(islice(pages, _PAGES)):
             keys = {name: match.group(1) for name in some if (match := _PAGE.fullmatch(name.removesuffix(names.GONE)))}

@@ -78,6 +78,13 @@ class FeedsTable:
     outlets: bool = True
     tags: bool = True
     symbols: bool = True
+    rss: bool = True
+    json: bool = True
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The extensions of the formats asked for."""
+        return ("atom", *(name for name, wanted in (("rss", self.rss), ("json", self.json)) if wanted))
 
 
 _Words = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -216,7 +223,9 @@ class _Checker:
         return Config(
             file=self.path,
             presentation=Presentation(
-                site=_addressed(Site(**{f.name: getattr(site, f.name) for f in dataclasses.fields(site)})),
+                site=_addressed(
+                    Site(**{f.name: getattr(site, f.name) for f in dataclasses.fields(site)}, formats=feeds.formats)
+                ),
                 window=Window(feeds.min_entries, feeds.window_hours, feeds.max_entries, feeds.reannounce_revisions),
                 labels=labels,
                 pages=output.pages,

@@ -39,6 +39,7 @@ from feedsync.feeds import (
     draw_term,
     feed_of_all,
     feed_of_term,
+    formats_of,
     line_of,
     names,
     select,
@@ -66,8 +67,9 @@ _INDEX_LARGEST = 30
 EVERYTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
 
-EXTENSIONS = (*(format.extension for format in FORMATS), "html")
-"""Of the files of a feed."""
+PAGE = "html"
+EXTENSIONS = (*(format.extension for format in FORMATS), PAGE)
+"""Of the files a feed may have."""
 
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
@@ -95,7 +97,7 @@ class Drawing:
         self._front = _Front()
 
     def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format; nothing for one that has none."""
+        """The feed of a term in every format of the site; nothing for one that has none."""
         if term.scheme != ALL and not term.standing:
             return []
         window = self._window
@@ -110,7 +112,7 @@ class Drawing:
         stem = stem_of(term)
         return [
             (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
-            for number, format in enumerate(FORMATS)
+            for number, format in enumerate(formats_of(self._site))
         ]
 
     def gone(self, term: Term) -> list[File]:

@@ -279,6 +279,8 @@ class Site(Struct, frozen=True):
     language: str = "zh-CN"
     timezone: str = "Asia/Shanghai"
     icon: str = ""
+    formats: tuple[str, ...] = ("atom", "rss", "json")
+    """The extensions of what feeds are published as; Atom always is."""
 
 
 class CustomFeed(Struct, frozen=True):

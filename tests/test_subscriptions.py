@@ -248,6 +248,27 @@ def test_switches_remove_what_is_of_their_kind_and_bring_it_back(desk: Desk) -> 
     assert before.keys() <= desk.published().keys()
 
 
+def test_formats_nobody_asked_for_are_removed_and_come_back(desk: Desk) -> None:
+    desk.put("a.md", post(key(1), "甲", credited("甲报", chart("1.601628")), tag="保险"))
+    desk.run()
+    before = desk.published()
+    presentation = desk.presentation
+    for formats in (("atom", "json"), ("atom",), ("atom", "rss")):
+        desk.presentation = replace(presentation, site=replace(presentation.site, formats=formats))
+        desk.run()
+        check(desk)
+        without = desk.published()
+        off = {".rss", ".json"} - {f".{extension}" for extension in formats}
+        assert before.keys() - without.keys() == {path for path in before if path.endswith(tuple(off))}
+        assert without["all.atom"] == before["all.atom"]
+        pages = [content for path, content in without.items() if path.endswith(".html")]
+        assert not any(f'{extension}"'.encode() in page for page in pages for extension in off)
+    desk.presentation = presentation
+    desk.run()
+    check(desk)
+    assert desk.published() == before
+
+
 def test_an_outlet_that_lost_its_articles_leaves_no_feed(desk: Desk) -> None:
     desk.put("a.md", post(key(1), "甲", credited("甲报")))
     desk.put("b.md", post(key(2), "乙"))

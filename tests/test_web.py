@@ -363,6 +363,17 @@ def test_moved_paths(web: Web) -> None:
     assert web.ask("/category/old.atom", "HEAD").status == 301
 
 
+def test_a_format_that_is_not_published_leads_to_the_atom_feed(tmp_path: Path) -> None:
+    with serving(tmp_path) as web:
+        web.publish(**{"category/lone.atom": b"<feed/>"})
+        for extension in ("rss", "json"):
+            answer = web.ask(f"/category/lone.{extension}?x=1")
+            assert (answer.status, answer.fields["location"]) == (301, "lone.atom")
+            assert answer.fields["access-control-allow-origin"] == "*"
+            assert web.ask(f"/category/none.{extension}").status == 404
+        assert web.ask("/category/lone.xml").status == 404
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -1,7 +1,7 @@
 """Feeds and pages as bytes. Pure: the same articles give the same bytes, always."""
 
 from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_search, feed_of_term
-from feedsync.feeds.formats import FORMATS, Format, draw_entry
+from feedsync.feeds.formats import FORMATS, Format, draw_entry, formats_of
 from feedsync.feeds.opml import draw_opml, draw_outline
 from feedsync.feeds.pages import (
     HitLine,
@@ -61,6 +61,7 @@ __all__ = [
     "feed_of_all",
     "feed_of_search",
     "feed_of_term",
+    "formats_of",
     "line_of",
     "select",
 ]

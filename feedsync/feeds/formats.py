@@ -1,4 +1,4 @@
-"""The formats every feed is published in."""
+"""The formats feeds are published in."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ FORMATS = (
 )
 
 
+def formats_of(site: Site) -> tuple[Format, ...]:
+    """The formats a site publishes its feeds in, in the order of FORMATS."""
+    return tuple(format for format in FORMATS if format.extension in site.formats)
+
+
 def draw_entry(entry: Entry, site: Site, labels: Labels) -> tuple[bytes, ...]:
-    """An entry in every format, in the order of FORMATS."""
-    return tuple(format.draw_entry(entry, site, labels) for format in FORMATS)
+    """An entry in every format of the site, in the order of FORMATS."""
+    return tuple(format.draw_entry(entry, site, labels) for format in formats_of(site))

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, feed_of_all, feed_of_term, outlet_of, title_of
-from feedsync.feeds.formats import FORMATS
+from feedsync.feeds.formats import formats_of
 from feedsync.feeds.schemes import SCHEMES
 from feedsync.feeds.style import STYLE
 from feedsync.model import CATEGORY, OUTLET, SYMBOL, TAG
@@ -312,6 +312,7 @@ def _draw(template: str, site: Site, path: str, *, root: str | None = None, **va
         .get_template(template)
         .render(
             site=site,
+            formats=formats_of(site),
             path=path,
             url=names.url(site, "" if path == names.INDEX else path),
             root="../" * path.count("/") if root is None else root,
@@ -352,6 +353,5 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["formats"] = FORMATS
     templates.globals["style"] = STYLE
     return templates

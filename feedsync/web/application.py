@@ -72,12 +72,21 @@ class Application:
         except Gone:
             return _UNREADABLE
         if found is None:
-            return self._redirects.get(path) or self._refusal(410 if self._files.withdrawn(path) else 404)
+            moved = self._redirects.get(path) or self._in_atom(path)
+            return moved or self._refusal(410 if self._files.withdrawn(path) else 404)
         if failed(fields, found.etag, found.modified_s):
             return _PRECONDITION_FAILED
         if unchanged(fields, found.etag, found.modified, found.modified_s, time.time()):
             return found.same
         return found.whole
+
+    def _in_atom(self, path: str) -> Response | None:
+        """The way to the Atom feed for who asks for a format that is not published."""
+        stem, _, extension = path.rpartition(".")
+        if extension not in ("rss", "json") or self._files.find(f"{stem}.atom", ()) is None:
+            return None
+        location = f"{stem.rpartition('/')[2]}.atom"
+        return bare(301, (("Location", location), ("Cache-Control", "public, max-age=3600")), CROSS_ORIGIN)
 
     def _other(self, request: Request) -> Response:
         if request.method != "OPTIONS":

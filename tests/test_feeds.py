@@ -12,7 +12,7 @@ from lxml import etree
 from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, Window, draw_article, feed_of_all, names, rss, select
 from feedsync.feeds.atom import draw_entry, draw_feed
-from feedsync.feeds.xml import check_element, check_well_formed
+from feedsync.feeds.xml import check_element, check_well_formed, escape_text
 from feedsync.model import Arrival, Attribution, Entry, Moment, Origin, Place
 from feedsync.plan import decide
 from feedsync.values import replace
@@ -210,3 +210,16 @@ def test_the_window_keeps_the_newest_and_the_latest(places: list[Place], minimum
     rest = [p for p in latest if p not in newest[:minimum]]
     assert set(rest[:extra]) <= set(chosen)
     assert chosen == sorted(chosen, key=lambda p: (-p.published.timestamp(), p.article_id))
+
+
+@given(
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
+        | st.sampled_from("\n\t\r<>&\"']")
+    )
+)
+def test_text_is_escaped_as_libxml2_does(text: str) -> None:
+    element = etree.Element("content")
+    element.text = text or None
+    written = etree.tostring(element, encoding="UTF-8")
+    assert written == (f"<content>{escape_text(text)}</content>".encode() if text else b"<content/>")

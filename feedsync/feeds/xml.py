@@ -27,6 +27,14 @@ def escape(text: str) -> str:
     return text
 
 
+def escape_text(text: str) -> str:
+    """Text as it may stand between tags, escaped as libxml2 does; carriage returns survive parsing."""
+    for mark, reference in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
+        if mark in text:
+            text = text.replace(mark, reference)
+    return text
+
+
 def check_element(part: bytes, name: str) -> None:
     """Raise OutputError unless the bytes are one well-formed element, without a prolog."""
     if part[:1] != b"<" or part[1:2] in (b"?", b"!"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from feedsync.model import ALL, Entry, Known, Origin, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
@@ -119,15 +119,15 @@ class Reader(Places, Sources, Terms, Windows):
         wanted = list(ids)
         found: dict[int, int] = {}
         for start in range(0, len(wanted), _CHUNK):
-            statement = select(articles.c.id, articles.c.seq).where(articles.c.id.in_(wanted[start : start + _CHUNK]))
-            found |= {row.id: row.seq for row in self.connection.execute(statement).all()}
+            rows = self.connection.execute(_SEQS, {"ids": wanted[start : start + _CHUNK]}).all()
+            found.update((article_id, seq) for article_id, seq in rows)
         return found
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""
         for start in range(0, len(ids), 100):
             chunk = ids[start : start + 100]
-            rows = {row.id: row for row in self.connection.execute(_entries().where(articles.c.id.in_(chunk))).all()}
+            rows = {row.id: row for row in self.connection.execute(_ENTRIES, {"ids": chunk}).all()}
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
@@ -135,8 +135,8 @@ class Reader(Places, Sources, Terms, Windows):
         """What is known of articles, without their HTML."""
         found: dict[int, Known] = {}
         for start in range(0, len(ids), _CHUNK):
-            statement = select(articles).where(articles.c.id.in_(ids[start : start + _CHUNK]))
-            found |= {row.id: _known(row, {}) for row in self.connection.execute(statement)}
+            rows = self.connection.execute(_HEADS, {"ids": ids[start : start + _CHUNK]}).all()
+            found |= {row.id: _known(row, {}) for row in rows}
         return found
 
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
@@ -254,6 +254,13 @@ def _entries() -> Select[Any]:
     return select(a.id, a.seq, a.facts, a.arrived_us, a.revised_us, a.withdrawn_us, a.reason, bodies.c.html).join(
         bodies, (bodies.c.article_id == a.id) & (bodies.c.digest == a.body)
     )
+
+
+# Asked for each feed: to make a statement anew takes longer than to execute it.
+_AMONG = articles.c.id.in_(bindparam("ids", expanding=True))
+_SEQS = select(articles.c.id, articles.c.seq).where(_AMONG)
+_HEADS = select(articles).where(_AMONG)
+_ENTRIES = _entries().where(_AMONG)
 
 
 def _known(row: Row[Any], said: dict[Origin, Article]) -> Known:

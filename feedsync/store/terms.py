@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 
 from feedsync.store.schema import custom_feeds, terms, tombstones
 from feedsync.values import Struct
@@ -12,7 +12,7 @@ from feedsync.values import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
 _CHUNK = 500
 _TOLD = exists().where(tombstones.c.term_id == terms.c.id)
@@ -76,7 +76,7 @@ class Terms:
         return {
             term.value: term
             for start in range(0, len(wanted), _CHUNK)
-            for term in self._terms(terms.c.scheme == scheme, terms.c.value.in_(wanted[start : start + _CHUNK]))
+            for term in self._told(_NAMED, {"scheme": scheme, "values": wanted[start : start + _CHUNK]})
         }
 
     def standing(self, *schemes: str) -> int:
@@ -85,5 +85,15 @@ class Terms:
         return self.connection.execute(statement).scalar_one()
 
     def _terms(self, *conditions: ColumnElement[bool]) -> list[Term]:
-        statement = select(terms, _TOLD, _ASKED).where(*conditions).order_by(terms.c.scheme, terms.c.value)
-        return [Term(*row) for row in self.connection.execute(statement).all()]
+        return self._told(_of(*conditions), {})
+
+    def _told(self, statement: Select[Any], values: dict[str, Any]) -> list[Term]:
+        return [Term(*row) for row in self.connection.execute(statement, values).all()]
+
+
+def _of(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(terms, _TOLD, _ASKED).where(*conditions).order_by(terms.c.scheme, terms.c.value)
+
+
+_NAMED = _of(terms.c.scheme == bindparam("scheme"), terms.c.value.in_(bindparam("values", expanding=True)))
+"""Asked for each feed: to make a statement anew takes longer than to execute it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from feedsync.model import Place
 from feedsync.store.codec import from_us, id_of_key, to_us
@@ -28,9 +28,9 @@ class Windows:
         With `by_revision`, here and below, a revision counts as a publication and as an arrival.
         """
         m = memberships.c
-        statement = _places().where(m.term_id == term_id).order_by(m.published_us.desc(), m.article_id).limit(limit)
         if not by_revision:
-            return self._places(statement)
+            return self._places(_NEWEST, {"term": term_id, "most": limit})
+        statement = _places().where(m.term_id == term_id).order_by(m.published_us.desc(), m.article_id).limit(limit)
         revised = _places().where(m.term_id == term_id, m.revised_us.is_not(None))
         found = self._places(statement.where(m.revised_us.is_(None)))
         found += self._places(revised.order_by(m.revised_us.desc(), m.article_id).limit(limit), by_revision=True)
@@ -43,10 +43,10 @@ class Windows:
         if newest is None:
             return []
         since = to_us(newest - within)
+        if not by_revision:
+            return self._places(_LATEST, {"term": term_id, "since": since, "most": limit})
         arrived = _places().where(m.term_id == term_id, m.arrived_us >= since)
         arrived = arrived.order_by(m.arrived_us.desc(), m.published_us.desc(), m.article_id).limit(limit)
-        if not by_revision:
-            return self._places(arrived)
         revised = _places().where(m.term_id == term_id, m.revised_us >= since)
         revised = revised.order_by(m.revised_us.desc(), m.article_id).limit(limit)
         queries = arrived.where(m.revised_us.is_(None)), arrived.where(m.revised_us.is_not(None)), revised
@@ -81,25 +81,38 @@ class Windows:
         return [(Term(*columns), from_us(us)) for *columns, us in self.connection.execute(statement)]
 
     def _newest_arrival(self, term_id: int, *, by_revision: bool = False) -> datetime | None:
-        m = memberships.c
-        columns = (m.arrived_us, m.revised_us) if by_revision else (m.arrived_us,)
-        newest = [
-            self.connection.execute(
-                select(column).where(m.term_id == term_id, column.is_not(None)).order_by(column.desc()).limit(1)
-            ).scalar()
-            for column in columns
-        ]
+        last = _LAST if by_revision else _LAST[:1]
+        newest = [self.connection.execute(statement, {"term": term_id}).scalar() for statement in last]
         return max((from_us(us) for us in newest if us is not None), default=None)
 
-    def _places(self, statement: Select[Any], *, by_revision: bool = False) -> list[Place]:
+    def _places(
+        self, statement: Select[Any], values: dict[str, Any] | None = None, *, by_revision: bool = False
+    ) -> list[Place]:
         return [
             Place(article_id, from_us(revised), from_us(max(arrived, revised)))
             if by_revision and revised is not None
             else Place(article_id, from_us(published), from_us(arrived))
-            for article_id, published, arrived, revised in self.connection.execute(statement).all()
+            for article_id, published, arrived, revised in self.connection.execute(statement, values).all()
         ]
 
 
 def _places() -> Select[Any]:
     m = memberships.c
     return select(m.article_id, m.published_us, m.arrived_us, m.revised_us)
+
+
+# Asked for each feed: to make a statement anew takes longer than to execute it.
+_M = memberships.c
+_HERE = _M.term_id == bindparam("term")
+_NEWEST = _places().where(_HERE).order_by(_M.published_us.desc(), _M.article_id).limit(bindparam("most"))
+_LATEST = (
+    _places()
+    .where(_HERE, _M.arrived_us >= bindparam("since"))
+    .order_by(_M.arrived_us.desc(), _M.published_us.desc(), _M.article_id)
+    .limit(bindparam("most"))
+)
+_LAST = [
+    select(column).where(_HERE, column.is_not(None)).order_by(column.desc()).limit(1)
+    for column in (_M.arrived_us, _M.revised_us)
+]
+"""The newest arrival, the newest revision."""

@@ -29,7 +29,7 @@ class EntryCache:
     are not yet: when little is drawn, or each entry stands in one feed only, packing would be for nothing.
     """
 
-    def __init__(self, capacity_bytes: int = 40_000_000, plain_bytes: int = 12_000_000) -> None:
+    def __init__(self, capacity_bytes: int = 32_000_000, plain_bytes: int = 12_000_000) -> None:
         self._plain = _Shelf(plain_bytes)
         self._packed = _Shelf(capacity_bytes - plain_bytes)
 

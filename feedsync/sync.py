@@ -131,8 +131,6 @@ class _Run:
             ingest = self._ingest(stack)
             self._recover()
             self._walk(sources, ingest, surveys)
-            if self._workers.running:
-                self._store.rest()
             self._publish()
         return ingest
 

@@ -185,14 +185,6 @@ class Store:
         with self.lock(), self.writing() as writer:
             return Index(writer.connection).catch_up(limit)
 
-    def rest(self) -> None:
-        """Give back what idle connections keep in memory: what comes next needs other pages of the database.
-
-        To be called under the lock: the last of them moves what is in the log into the database.
-        """
-        with _explained(self.path):
-            self._engine.dispose()
-
     def _recognise(self) -> None:
         """Open anew what was replaced since the last pass: what is written to the former file is lost."""
         found = _identity(self.path)

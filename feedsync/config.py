@@ -29,7 +29,7 @@ from feedsync.values import replace
 VARIABLE = "FEEDSYNC_CONFIG"
 PLACES = (Path("config/feedsync.toml"), Path("/etc/feedsync/feedsync.toml"))
 
-ALWAYS_PUBLISHED = frozenset({"/", "/index.html", "/all.atom", "/all.rss", "/all.json", "/feeds.opml"})
+ALWAYS_PUBLISHED = frozenset({"/", "/index.html", "/feeds.opml"})
 _PATH = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?)?")
 
 _T = TypeVar("_T")
@@ -209,7 +209,7 @@ class _Checker:
         if site:
             self._check_site(site)
         if feeds:
-            self._check_redirects(feeds.redirects)
+            self._check_redirects(feeds.redirects, ALWAYS_PUBLISHED.union(f"/all.{name}" for name in feeds.formats))
         custom = self._custom(feeds.custom, site.timezone if site else "UTC") if feeds else ()
         if feeds and feeds.max_entries < feeds.min_entries:
             self.problems.append("feeds.max_entries: it must not be less than feeds.min_entries")
@@ -352,10 +352,10 @@ class _Checker:
                 )
         return tuple(feeds[name] for name in sorted(feeds))
 
-    def _check_redirects(self, redirects: dict[str, str]) -> None:
+    def _check_redirects(self, redirects: dict[str, str], published: frozenset[str]) -> None:
         for old, new in redirects.items():
             place = f"feeds.redirects.{old!r}"
-            if not _PATH.fullmatch(old) or old in ALWAYS_PUBLISHED:
+            if not _PATH.fullmatch(old) or old in published:
                 self.problems.append(f"{place}: write a path that is published no more, such as '/category/old.atom'")
             elif not _PATH.fullmatch(new):
                 self.problems.append(f"{place}: write the path it moved to, such as '/category/new.atom', not {new!r}")

@@ -99,6 +99,7 @@ def _web(config: Config) -> Options:
     return Options(
         root=str(config.output),
         redirects={old: base_url + new for old, new in config.redirects.items()},
+        formats=config.presentation.site.formats,
         max_connections=server.max_connections,
         header_timeout_s=server.header_timeout_s,
         idle_timeout_s=server.idle_timeout_s,

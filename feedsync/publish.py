@@ -55,6 +55,10 @@ _LAST_ID = 2**63 - 1
 _FOLDERS = ("", *FEED_FOLDERS, names.ARTICLE_FOLDER, names.ASSETS_FOLDER, names.LARGE)
 
 
+_UNSWEPT = "unswept "
+"""Before what was last drawn, while files that do not belong to it are still to be removed: that may be cut short."""
+
+
 class Publisher:
     """Publishes a store into a tree. Keeps drawn entries from one run to the next."""
 
@@ -87,6 +91,8 @@ class Publisher:
         before = self._marks()
         with store.reading() as reader:
             drawn = reader.state("drawn")
+            if unswept := drawn == _UNSWEPT + self._fingerprint:
+                drawn = self._fingerprint
             waited_for = bool(reader.due(ALL, *self._schemes))
             if everything or not self._is_as_left(_RECHECK_AT_LAST_S if waited_for else _RECHECK_S):
                 everything = everything or self.audit.misses_files(reader) or drawn not in (None, self._fingerprint)
@@ -99,12 +105,14 @@ class Publisher:
         if everything or drawn is None:
             with store.writing() as writer:
                 writer.mark_all()
-                writer.set_state("drawn", self._fingerprint)
+                writer.set_state("drawn", (_UNSWEPT if everything else "") + self._fingerprint)
             self._drawing.forget()
         report = PublishReport()
         self._publish_due(store, workers, report, progress)
-        if everything:
+        if everything or unswept:
             report.removed += self._remove_strangers(store)
+            with store.writing() as writer:
+                writer.set_state("drawn", self._fingerprint)
         after = self._marks()
         self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report

@@ -43,6 +43,7 @@ def test_redirects_are_read_and_told_to_nginx(tmp_path: Path) -> None:
     ("redirects", "fault"),
     [
         ('"/all.atom" = "/x.atom"', "write a path that is published no more"),
+        ('"/all.rss" = "/all.atom"', "write a path that is published no more"),
         ('"old.atom" = "/x.atom"', "write a path that is published no more"),
         ('"/a/../b" = "/x.atom"', "write a path that is published no more"),
         ('"/a b" = "/x.atom"', "write a path that is published no more"),
@@ -81,3 +82,13 @@ def test_a_base_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         config.load(file)
     assert [problem.partition(":")[0] for problem in raised.value.problems] == ["site.base_url"]
+
+
+def test_a_path_of_a_format_that_is_left_out_may_be_redirected(tmp_path: Path) -> None:
+    file = configured(tmp_path, '"/all.rss" = "/all.atom"')
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("[feeds.", "[feeds]\nrss = false\n[feeds."), encoding="utf-8"
+    )
+    loaded = config.load(file)
+    assert loaded.redirects == {"/all.rss": "/all.atom"}
+    assert loaded.presentation.site.formats == ("atom", "json")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree, html
 
+from feedsync.errors import Interrupted
 from feedsync.feeds import SCHEMES, Window
 from feedsync.publish import Publisher
 from feedsync.store import Store
@@ -267,6 +268,26 @@ def test_formats_nobody_asked_for_are_removed_and_come_back(desk: Desk) -> None:
     desk.run()
     check(desk)
     assert desk.published() == before
+
+
+def test_formats_are_removed_though_the_first_attempt_was_cut_short(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put("a.md", post(key(1), "甲", credited("甲报")))
+    desk.run()
+    desk.presentation = replace(desk.presentation, site=replace(desk.presentation.site, formats=("atom",)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "_remove_strangers", _interrupted)
+        with pytest.raises(Interrupted):
+            desk.run()
+    assert "all.rss" in desk.published()
+    desk.run()
+    check(desk)
+    assert not [path for path in desk.published() if path.endswith((".rss", ".json"))]
+
+
+def _interrupted(*_: object) -> int:
+    raise Interrupted("stopped", remedy="go on")
 
 
 def test_an_outlet_that_lost_its_articles_leaves_no_feed(desk: Desk) -> None:

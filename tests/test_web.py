@@ -363,15 +363,18 @@ def test_moved_paths(web: Web) -> None:
     assert web.ask("/category/old.atom", "HEAD").status == 301
 
 
-def test_a_format_that_is_not_published_leads_to_the_atom_feed(tmp_path: Path) -> None:
-    with serving(tmp_path) as web:
+def test_a_format_that_is_left_out_leads_to_the_atom_feed(tmp_path: Path) -> None:
+    with serving(tmp_path, formats=("atom", "json")) as web:
         web.publish(**{"category/lone.atom": b"<feed/>"})
-        for extension in ("rss", "json"):
-            answer = web.ask(f"/category/lone.{extension}?x=1")
-            assert (answer.status, answer.fields["location"]) == (301, "lone.atom")
-            assert answer.fields["access-control-allow-origin"] == "*"
-            assert web.ask(f"/category/none.{extension}").status == 404
+        answer = web.ask("/category/lone.rss?x=1")
+        assert (answer.status, answer.fields["location"]) == (301, "lone.atom")
+        assert answer.fields["access-control-allow-origin"] == "*"
+        assert web.ask("/category/lone.json").status == 404  # it will be there again
+        assert web.ask("/category/none.rss").status == 404
         assert web.ask("/category/lone.xml").status == 404
+        assert "all.rss" not in web.ask("/").fields["link"]  # though it may not be removed yet
+        (tmp_path / "category/loop.atom").symlink_to("loop.atom")
+        assert web.ask("/category/loop.rss").status == web.ask("/category/loop.atom").status == 503
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ _CLEANER = nh3.Cleaner(
 _ROUNDS = 4
 """So often misnested HTML is read again, until our parser and that of the sanitiser see the same tree."""
 
+_SLACK = 10_000
+_LINES = INLINE | {"p", "pre", "dt", "dd", "h1", "h2", "h3", "h4", "h5", "h6"}
+"""What some block or other ends."""
+
 _KEPT = PUBLISHED | {"center", "section", "article"}
 _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 
@@ -89,6 +93,8 @@ def clean_markup(source: str, base: str) -> tuple[str, Credit | None, tuple[Symb
         credit = _take_tail(body)
     html = _CLEANER.clean(_inside(body)).strip()
     for _ in range(_ROUNDS if misnested else 0):
+        if len(html) > 2 * len(source) + _SLACK:  # open elements are begun anew in each block: not once more
+            break
         before, body = html, _read_again(html, body)
         trim(body)
         if (html := _CLEANER.clean(_inside(body)).strip()) == before:
@@ -118,10 +124,14 @@ def _parse(source: str) -> lxml_html.HtmlElement | None:
 
 def _misnested(body: lxml_html.HtmlElement) -> bool:
     """Whether a line holds a block, or a link a link: then each parser sees another tree."""
-    lines = (element for element in body.iter("p", *INLINE) if len(element))
-    return any(
-        inner.tag in BLOCKS or inner.tag == line.tag == "a" for line in lines for inner in line.iterdescendants()
-    )
+    lines = links = 0
+    for event, element in etree.iterwalk(body, events=("start", "end")):
+        tag, step = element.tag, 1 if event == "start" else -1
+        if step > 0 and ((lines and tag in BLOCKS) or (links and tag == "a")):
+            return True
+        lines += step if tag in _LINES else 0
+        links += step if tag == "a" else 0
+    return False
 
 
 def _inside(body: lxml_html.HtmlElement) -> str:

@@ -45,7 +45,8 @@ class Application:
     """Answers requests from the output folder."""
 
     def __init__(self, options: Options) -> None:
-        self._files = Files(options.root, options.cache_bytes)
+        self._files = Files(options.root, options.cache_bytes, options.formats)
+        self._left_out = {"rss", "json"}.difference(options.formats)
         self._searches = Searches(options) if options.store_url else None
         self._redirects = {
             _path(old.encode()): bare(301, (("Location", new), ("Cache-Control", "public, max-age=3600")), CROSS_ORIGIN)
@@ -69,10 +70,10 @@ class Application:
         fields = request.fields
         try:
             found = self._files.find(path, codings(fields.get(b"accept-encoding")))
+            moved = None if found else self._redirects.get(path) or self._in_atom(path)
         except Gone:
             return _UNREADABLE
         if found is None:
-            moved = self._redirects.get(path) or self._in_atom(path)
             return moved or self._refusal(410 if self._files.withdrawn(path) else 404)
         if failed(fields, found.etag, found.modified_s):
             return _PRECONDITION_FAILED
@@ -81,9 +82,9 @@ class Application:
         return found.whole
 
     def _in_atom(self, path: str) -> Response | None:
-        """The way to the Atom feed for who asks for a format that is not published."""
+        """The way to the Atom feed for who asks for a format that is left out. Raises Gone."""
         stem, _, extension = path.rpartition(".")
-        if extension not in ("rss", "json") or self._files.find(f"{stem}.atom", ()) is None:
+        if extension not in self._left_out or self._files.find(f"{stem}.atom", ()) is None:
             return None
         location = f"{stem.rpartition('/')[2]}.atom"
         return bare(301, (("Location", location), ("Cache-Control", "public, max-age=3600")), CROSS_ORIGIN)

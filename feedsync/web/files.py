@@ -20,6 +20,7 @@ from feedsync.web.kinds import CROSS_ORIGIN, Kind, cache_control, kind_of
 from feedsync.web.message import File, Response, head
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from io import BufferedReader
 
 WITNESS = "all.atom"
@@ -69,7 +70,8 @@ class _Entry(Struct):
 class Files:
     """The files below a folder, found by their paths."""
 
-    def __init__(self, root: str, cache_bytes: int) -> None:
+    def __init__(self, root: str, cache_bytes: int, formats: Sequence[str] = tuple(_ALTERNATES)) -> None:
+        self._formats = [form for form in _ALTERNATES if form in formats]
         self._root = Path(root)
         self._prefix = f"{root}/"
         self._capacity_bytes = cache_bytes
@@ -190,8 +192,8 @@ class Files:
             return []
         stem = "all" if stem == "index" else stem
         links = [
-            f'</{stem}.{form}>; rel="alternate"; type="{media_type}"'
-            for form, media_type in _ALTERNATES.items()
+            f'</{stem}.{form}>; rel="alternate"; type="{_ALTERNATES[form]}"'
+            for form in self._formats
             if self._root.joinpath(f"{stem}.{form}").exists()
         ]
         return [("Link", ", ".join(links))] if links else []

@@ -12,6 +12,8 @@ class Options(Struct, frozen=True):
     """The output folder."""
     redirects: dict[str, str] = field(default_factory=dict)
     """From a path that is published no more to a URL or path: `/category/old.atom`."""
+    formats: tuple[str, ...] = ("atom", "rss", "json")
+    """The extensions of the formats that are published."""
     max_connections: int = 10_000
     header_timeout_s: float = 10
     idle_timeout_s: float = 60

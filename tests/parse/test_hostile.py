@@ -23,6 +23,8 @@ FRONT = "---\ntitle: T\ndate: 2022-01-01 10:00:00\n---\n"
         FRONT + "正文\n[返回首页](x)" + " " * 50000 + "y",
         FRONT + '<img src="https://a.example/b.jpg" width="1' + " " * 50000 + 'x">',
         FRONT + "<div>" * 40000 + "</a>" * 40000,
+        FRONT + "<p>x</p>" + "<b>" * 190 + "<i>x</i>" * 20000 + "</b>" * 190,
+        FRONT + "<p>" + "".join(f"<b class={n}>" for n in range(150)) + "<div>x</div>" * 4000,
         FRONT + "<span>" * 20000 + "<p></p>" * 20000,
         FRONT + "<p>x" + "<br>" * 40000 + "</p>",
         FRONT + "<p>" + "<br>" * 40000 + "x</p>",
@@ -35,7 +37,7 @@ FRONT = "---\ntitle: T\ndate: 2022-01-01 10:00:00\n---\n"
         "（" * 100000 + "\n2025/1/1 10:00\n" + "来源：" * 50000,
         "\n" * 300000 + "a",
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_it_is_read_or_refused_in_no_time(text: str) -> None:
     content = text.encode()

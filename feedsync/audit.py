@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from feedsync.drawing import PAGE, stem_of
-from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, formats_of, names
+from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
 from feedsync.model import ALL, CUSTOM, KEY_PATTERN
 from feedsync.shares import PAGES_PER_SHARE, PublishReport
 from feedsync.store import Custom
@@ -37,7 +37,7 @@ class Audit:
         self._tree = tree
         self._presentation = presentation
         self._drawing = drawing
-        self._formats = tuple(format.extension for format in formats_of(presentation.site))
+        self._formats = presentation.site.formats
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
 
     def glance(self, reader: Reader) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from feedsync.audit import FEED_FOLDERS, Audit, archived, pages_through
 from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, Drawing, stem_of
 from feedsync.errors import OutputError
-from feedsync.feeds import formats_of, names
+from feedsync.feeds import names
 from feedsync.model import ALL, CATEGORY
 from feedsync.shares import (
     FEW_FEEDS,
@@ -328,13 +328,12 @@ class Publisher:
 
     def _remove_strangers(self, store: Store) -> int:
         """Remove files of feeds and articles that the store does not hold."""
-        formats = [format.extension for format in formats_of(self.presentation.site)]
         wanted: set[str] = set()
         with store.reading() as reader, self.tree.batch() as batch:
             wanted |= {path for path, _ in self._drawing.front(reader)}
             for term in reader.terms(*self._schemes):
                 if term.standing:
-                    wanted |= {f"{stem_of(term)}.{extension}" for extension in (*formats, PAGE)}
+                    wanted |= {f"{stem_of(term)}.{extension}" for extension in (*self.presentation.site.formats, PAGE)}
                 wanted |= {path for path, _ in self._drawing.gone(term)}
                 if self.presentation.pages and archived(term):
                     archive = self._drawing.archive(reader, term)

@@ -15,16 +15,7 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 def escape(text: str) -> str:
     """Text as it may stand between tags and in double quotes; carriage returns survive parsing."""
-    for mark, reference in (
-        ("&", "&amp;"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ('"', "&quot;"),
-        ("\r", "&#13;"),
-    ):
-        if mark in text:
-            text = text.replace(mark, reference)
-    return text
+    return escape_text(text).replace('"', "&quot;")
 
 
 def escape_text(text: str) -> str:

@@ -4,10 +4,9 @@
 
 Four times from nothing: the feeds Hugo builds, one format and 50 entries each; those in three formats and the feeds of
 outlets; everything, as Hugo builds its site; everything with the default windows, in which all that arrives at once
-stands. Prints whole-process
-figures: the median of the runs, with minimum and maximum, and the ratio of medians. On a machine that does other
-things, look at processor time and at the ratio of the fastest runs. Needs `hugo` on the PATH for the comparison
-(Debian: apt install hugo).
+stands. Prints whole-process figures: the median of the runs, with minimum and maximum, and the ratio of medians. On a
+machine that does other things, look at processor time and at the ratio of the fastest runs. Needs `hugo` on the PATH
+for the comparison (Debian: apt install hugo).
 """
 
 from __future__ import annotations

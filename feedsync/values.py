@@ -1,7 +1,7 @@
 """Values: classes of named fields, as dataclasses are, made and copied by msgspec in a fraction of the time.
 
-A class of this kind costs a tenth of a dataclass when it is imported, which every command waits for, and an instance a
-fifth (docs/decisions/0027-values.md). Options are dataclasses still: `config` asks those for their fields.
+A class of this kind costs a tenth of a dataclass when it is imported, which every command waits for, and so does an
+instance (docs/decisions/0027-values.md). Options are dataclasses still: `config` asks those for their fields.
 """
 
 from msgspec import Struct, field

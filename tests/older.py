@@ -7,6 +7,11 @@ from pathlib import Path
 from feedsync.store.database import SCHEMA
 
 _UNDO = {
+    9: """DROP TRIGGER count_files_more; DROP TRIGGER count_files_fewer;
+        DROP TRIGGER count_documents_more; DROP TRIGGER count_documents_fewer;
+        DROP TRIGGER count_revisions_more; DROP TRIGGER count_revisions_fewer;
+        ALTER TABLE sources DROP COLUMN files; ALTER TABLE sources DROP COLUMN documents;
+        DELETE FROM state WHERE name = 'revisions';""",
     8: "DROP INDEX ix_articles_held; DROP INDEX ix_articles_withdrawn;",
     7: "DROP TABLE custom_feeds;",
     6: """DROP INDEX ix_terms_due; DROP INDEX ix_terms_changed; DROP INDEX ix_terms_largest;

@@ -62,7 +62,9 @@ def test_migrations_and_a_new_database_come_to_the_same(tmp_path: Path) -> None:
             tables = inspect(writer.connection).get_table_names()
             shadows = {"search_index", "search_index_config", "search_index_data", "search_index_idx"}
             assert set(tables) == set(metadata.tables) | shadows | {"alembic_version"}
-            statement = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY 1, 2"
+            statement = (
+                "SELECT type, name, tbl_name, CASE type WHEN 'trigger' THEN sql END FROM sqlite_master ORDER BY 1, 2"
+            )
             schemas.append(list(writer.connection.exec_driver_sql(statement)))
     assert schemas[0] == schemas[1]
 

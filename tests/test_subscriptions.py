@@ -23,6 +23,7 @@ from feedsync.values import replace
 from feedsync.why import feed_named, feeds_of, judge
 from feedsync.withdraw import restore, withdraw
 from tests.conftest import SITE, Desk, post
+from tests.counters import miscounted
 from tests.older import make_older
 from tests.test_costs import counted
 from tests.test_sync import check
@@ -413,6 +414,8 @@ def test_a_store_of_before_is_filed_anew_without_its_sources(desk: Desk) -> None
     desk.store = Store.open(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(select).fetchall() == before
+        assert not list(miscounted(connection))
+        assert connection.execute("SELECT documents FROM sources").fetchone() == (3,)
     Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
     check(desk)
     lost = tree.keys() - desk.published().keys()

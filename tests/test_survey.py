@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from feedsync.sources import FileSource, Found, Stretch, look, paths_told_as, pr
 from feedsync.store import Store
 from feedsync.survey import Survey
 from tests.conftest import Desk, post
+from tests.counters import miscounted
 from tests.test_sync import check
 
 NAMES = (
@@ -117,6 +120,8 @@ def test_a_pass_after_a_survey_does_what_a_pass_without_does(rounds: list[list[t
             assert told[0] == told[1]
             assert state(desks[0]) == state(desks[1])
         for desk in desks:
+            with closing(sqlite3.connect(desk.store.path)) as connection:
+                assert not list(miscounted(connection))
             desk.close()
 
 

@@ -23,6 +23,7 @@ from feedsync.publish import Publisher
 from feedsync.store import Store
 from feedsync.values import replace
 from tests.conftest import REAL, SITE, Desk, needs_real, post
+from tests.counters import miscounted
 
 CODE = "202503142600000001"
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -37,7 +38,9 @@ def snapshot(desk: Desk) -> dict[str, tuple[int, int, bytes]]:
 
 
 def check(desk: Desk) -> None:
-    """What must hold after every pass: the tree is what the store draws, and valid."""
+    """What must hold after every pass: the tree is what the store draws, and valid; what is counted is there."""
+    with closing(sqlite3.connect(desk.store.path)) as connection:
+        assert list(miscounted(connection)) == []
     publisher = Publisher(desk.tree, desk.presentation)
     assert list(publisher.audit.differences(desk.store)) == []
     ids: dict[str, tuple[str, ...]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from feedsync.model import ALL, Entry, Known, Origin, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
@@ -199,7 +199,7 @@ class Reader(Places, Sources, Terms, Windows):
             "articles": select(func.sum(terms.c.articles)).where(terms.c.scheme == ALL),
             "held": counted.where(HELD),
             "withdrawn": counted.where(WITHDRAWN, ~articles.c.held),
-            "revisions": select(func.count()).select_from(revisions),
+            "revisions": select(state.c.value.cast(Integer)).where(state.c.name == "revisions"),
             "quarantined": select(func.count()).select_from(quarantine),
         }
         return {name: self.connection.execute(statement).scalar() or 0 for name, statement in statements.items()}

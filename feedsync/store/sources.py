@@ -162,16 +162,8 @@ class Sources:
 
     def source_rows(self) -> list[SourceRow]:
         """Every source; see SourceRow."""
-        counts = (
-            select(func.count())
-            .select_from(table)
-            .where(table.c.source_id == sources.c.id)
-            .scalar_subquery()
-            .label(name)
-            for name, table in (("files", files), ("refused", quarantine))
-        )
-        rows = self.connection.execute(select(sources, *counts).order_by(sources.c.name)).all()
-        documents_of = self._documents_of([row.id for row in rows])
+        refused = select(func.count()).select_from(quarantine).where(quarantine.c.source_id == sources.c.id)
+        statement = select(sources, refused.scalar_subquery().label("refused")).order_by(sources.c.name)
         return [
             SourceRow(
                 row.name,
@@ -182,17 +174,8 @@ class Sources:
                 row.requests,
                 row.bytes,
                 row.files,
-                documents_of[row.id],
+                row.documents,
                 row.refused,
             )
-            for row in rows
+            for row in self.connection.execute(statement)
         ]
-
-    def _documents_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """How many documents each source has: all are gone through once for many sources."""
-        found: dict[int, int] = {}
-        for start in range(0, len(ids), _CHUNK):
-            some = ids[start : start + _CHUNK]
-            counts = (func.count().filter(documents.c.source_id == source_id) for source_id in some)
-            found |= zip(some, self.connection.execute(select(*counts)).one(), strict=True)
-        return found

@@ -19,6 +19,7 @@ from feedsync.outputs import Tree
 from feedsync.publish import Publisher
 from feedsync.store import Store
 from tests.conftest import post
+from tests.counters import miscounted
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 AUTHORITY = "example.org,2026"
@@ -140,6 +141,7 @@ class Site:
                 stored: dict[str, int] = {}
             else:
                 stored = dict(connection.execute("SELECT key, count(*) FROM articles GROUP BY key"))
+                self.problems += miscounted(connection)
             if broken := connection.execute("PRAGMA foreign_key_check").fetchone():
                 self.problems.append(f"foreign_key_check: {broken}")
         if lost := self.acknowledged - stored.keys():

@@ -221,3 +221,20 @@ def test_a_pass_keeps_nothing_of_the_files_it_read(desks: tuple[Desk, Desk], mon
         held = [value for name in names if isinstance(value := getattr(one, name), set | dict | list)]
         assert held
         assert not any(held)
+
+
+def test_how_the_store_stands_is_told_without_counting_what_grows(desks: tuple[Desk, Desk]) -> None:
+    """To count a million rows is to read an index from disk: SQLite does that in one step, so the plan has to tell."""
+    said: list[str] = []
+    with desks[0].store.reading() as reader:
+        raw = cast("Raw", reader.connection.connection.dbapi_connection)
+        raw.set_trace_callback(said.append)
+        counts = reader.totals()
+        (source,) = reader.source_rows()
+        raw.set_trace_callback(None)
+        plans = [row[3] for statement in said for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert counts["articles"] == counts["revisions"] == source.files == source.documents >= _FEW
+    assert len(said) >= 6
+    partial = ("ix_articles_held", "ix_articles_withdrawn")
+    read = {plan.split()[1] for plan in plans if plan.startswith(("SCAN", "SEARCH")) and not plan.endswith(partial)}
+    assert read == {"sources", "quarantine", "terms", "state"}

@@ -104,6 +104,16 @@ class Desk:
 
 
 @pytest.fixture
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For tests that become somebody else, who may not read what is imported late: a pass was run before."""
+    desk = Desk(tmp_path_factory.mktemp("imported"))
+    desk.put("a.md", post())
+    desk.run()
+    desk.close()
+
+
+
+@pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk

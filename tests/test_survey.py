@@ -326,6 +326,7 @@ def test_a_folder_that_becomes_a_file_refuses_nothing(known: Desk) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("mode", [0, 0o111, 0o444])
 def test_a_folder_that_cannot_be_read_is_refused_once_by_every_pass(mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as folder:

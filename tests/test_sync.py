@@ -220,6 +220,7 @@ def test_bad_documents_harm_nobody_and_heal_by_themselves(desk: Desk, monkeypatc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.usefixtures("imported")
 def test_an_unreadable_file_is_refused() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
         desk = Desk(Path(name))

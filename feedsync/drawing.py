@@ -74,6 +74,9 @@ EXTENSIONS = (*(format.extension for format in FORMATS), PAGE)
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
 
+Entries = dict[int, "Drawn"]
+"""Drawn entries by the ids of their articles, in the order of a feed."""
+
 
 class Drawing:
     """Draws a store as the options say. Keeps drawn entries from one call to the next."""
@@ -96,22 +99,30 @@ class Drawing:
         self._drawn.clear()
         self._front = _Front()
 
-    def feed(self, reader: Reader, term: Term) -> list[File]:
-        """The feed of a term in every format of the site; nothing for one that has none."""
+    def window(self, reader: Reader, term: Term) -> Entries:
+        """The entries of a term's feed, newest first; none of one that has no feed."""
         if term.scheme != ALL and not term.standing:
-            return []
+            return {}
         window = self._window
         places = select(
             reader.newest(term.id, window.min_entries, by_revision=window.reannounce_revisions),
             reader.latest(term.id, window.span, window.max_entries, by_revision=window.reannounce_revisions),
             window,
         )
-        entries = self._entries(reader, places)
-        feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
+        return self._entries(reader, places)
+
+    def feed(self, reader: Reader, term: Term, entries: Entries | None = None) -> list[File]:
+        """The feed of a term in every format of the site, of its window; nothing for one that has none."""
+        if term.scheme != ALL and not term.standing:
+            return []
+        entries = self.window(reader, term) if entries is None else entries
+        known = [known for known, _ in entries.values()]
+        feed = self._feed(term, known, complete=len(known) == term.articles)
         feed = replace(feed, deleted=self._deleted(reader, term))
         stem = stem_of(term)
+        drawn = [drawn for _, drawn in entries.values()]
         return [
-            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
+            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [each[number] for each in drawn]))
             for number, format in enumerate(formats_of(self._site))
         ]
 
@@ -121,12 +132,16 @@ class Drawing:
             return []
         return [(names.gone_path(f"{stem_of(term)}.{extension}"), b"") for extension in EXTENSIONS]
 
-    def first_page(self, reader: Reader, term: Term) -> list[File]:
-        """The page of a term: its newest articles, and the way to the others where they have pages."""
+    def first_page(self, reader: Reader, term: Term, entries: Entries | None = None) -> list[File]:
+        """The page of a term: its newest articles, and the way to the others where they have pages.
+
+        Articles among the entries, those of its feed, are not read once more.
+        """
         if term.scheme == ALL or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
-        lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
+        known = {article_id: known for article_id, (known, _) in (entries or {}).items()}
+        lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]], known)
         archived = SCHEMES[term.scheme].archived
         archive = self.archive(reader, term)
         older = ""
@@ -307,11 +322,12 @@ class Drawing:
     def _line(self, term: Term, lines: tuple[Line, ...] = ()) -> TermLine:
         return TermLine(SCHEMES[term.scheme], term.value, self.label(term), term.articles, lines)
 
-    def _lines(self, reader: Reader, ids: Sequence[int]) -> tuple[Line, ...]:
-        heads = reader.heads(ids)
+    def _lines(self, reader: Reader, ids: Sequence[int], known: dict[int, Known] | None = None) -> tuple[Line, ...]:
+        known = known or {}
+        heads = known | reader.heads([i for i in ids if i not in known])
         return tuple(line_of(heads[i], self._site, pages=self._pages) for i in ids)
 
-    def _entries(self, reader: Reader, places: Iterable[Place]) -> list[Drawn]:
+    def _entries(self, reader: Reader, places: Iterable[Place]) -> Entries:
         """The entries of these places, drawn now or before."""
         ids = [place.article_id for place in places]
         seqs = reader.seqs(ids)
@@ -322,7 +338,7 @@ class Drawing:
         for article_id, entry in entries:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
-        return [found[i] for i in ids]
+        return {i: found[i] for i in ids}
 
 
 class _Listed(Struct, frozen=True):

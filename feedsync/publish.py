@@ -208,14 +208,16 @@ class Publisher:
                 feeds = [term for term in due if term.scheme != ALL]
                 new = [term for term in feeds if term.published_seq < 0]
                 old = [term for term in feeds if term.published_seq >= 0]
-                self._put_lists(reader, batch, new, put)
+                self._put_archives(reader, batch, new, put)
                 # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
                 for wanted in (True, False):
                     for _ in put(feeds_in_shares([term for term in feeds if (term.scheme == CATEGORY) is wanted])):
                         _settle_many(batch)
                     batch.settle()
                 report.take(put_pages(batch, self._still(reader, beside, before)))
-                self._put_lists(reader, batch, old, put)
+                self._put_archives(reader, batch, old, put)
+                for _ in put(first_pages_in_shares(old)):
+                    _settle_many(batch)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
             front = bool(due) or not reader.terms(ALL)
@@ -241,15 +243,13 @@ class Publisher:
             return True
         return self.presentation.pages and pages_through(reader) < 0 and _articles(reader) >= MANY_PAGES
 
-    def _put_lists(
+    def _put_archives(
         self, reader: Reader, batch: Batch, due: Sequence[Term], put: Callable[[Sequence[Share]], Iterator[int]]
     ) -> None:
-        """The archives of these terms, and their first pages, which lead there."""
+        """The archives of these terms, to which their first pages lead."""
         if self.presentation.pages:
             for _ in put(archives_in_shares(self._changed_archives(reader, due))):
                 _settle_many(batch)
-        for _ in put(first_pages_in_shares(due)):
-            _settle_many(batch)
 
     def _put_all_pages(
         self,

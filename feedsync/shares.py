@@ -118,7 +118,7 @@ class Archives(Struct, frozen=True):
 
 
 class FirstPages(Struct, frozen=True):
-    """The pages of these terms with their newest articles."""
+    """The pages of these terms with their newest articles. Those of new terms come with their feeds."""
 
     due: tuple[Term, ...]
 
@@ -130,14 +130,18 @@ class FirstPages(Struct, frozen=True):
 
 
 class Feeds(Struct, frozen=True):
-    """The feeds of these terms, nothing of those that have none any more."""
+    """The feeds of these terms, nothing of those that have none any more. Of a new term, first the page it leads to."""
 
     due: tuple[Term, ...]
 
     def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
         report = PublishReport()
         for term in self.due:
-            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term)]
+            entries = drawing.window(reader, term)
+            if term.published_seq < 0:
+                for path, content in drawing.first_page(reader, term, entries):
+                    batch.put(path, content)
+            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term, entries)]
             report.written += any(changed)
             if term.scheme != ALL and not term.standing:
                 for extension in EXTENSIONS:

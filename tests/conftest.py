@@ -112,7 +112,6 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     desk.close()
 
 
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)

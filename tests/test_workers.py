@@ -1,7 +1,10 @@
 """Worker processes: they share the work, and their loss costs nothing."""
 
 import os
+import select
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
@@ -36,10 +39,11 @@ def keys(source: FileSource, workers: Workers) -> list[str]:
     return sorted(loaded.parsed.article.key for batch in batches for loaded in batch if loaded.parsed)
 
 
-def test_a_killed_worker_costs_nothing_but_time(source: FileSource) -> None:
+@pytest.mark.parametrize("start", [Workers.start, Workers.fork])
+def test_a_killed_worker_costs_nothing_but_time(source: FileSource, start: Callable[[Workers], None]) -> None:
     expected = [f"2025031426000000{number:02d}" for number in range(30)]
     with Workers("feedsync.load") as workers:
-        workers.start()
+        start(workers)
         pid = workers.submit(os.getpid).result()
         assert pid != os.getpid()
         assert keys(source, workers) == expected
@@ -88,6 +92,55 @@ def test_workers_and_their_folder_are_gone_afterwards(source: FileSource) -> Non
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def knows(name: str) -> bool:
+    """Whether a process has what another put into its memory."""
+    return hasattr(sys, name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are always started from nothing")
+def test_workers_are_copies_of_a_process_with_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_put_by_a_test", True, raising=False)
+    for threads, copied in ((1, True), (2, False), (0, False)):
+        monkeypatch.setattr("feedsync.workers._threads", lambda many=threads: many)
+        with Workers() as workers:
+            workers.fork()
+            assert workers.submit(knows, "_put_by_a_test").result() is copied
+    with Workers() as workers:
+        monkeypatch.setattr("feedsync.workers._threads", lambda: 1)
+        workers.start()  # says nothing of what is open
+        assert not workers.submit(knows, "_put_by_a_test").result()
+
+
+_ORPHANS = """
+import os, signal
+from feedsync.workers import Workers
+
+if __name__ == "__main__":
+    with Workers() as workers:
+        workers.count = 3
+        workers.{start}()
+        asked = [workers.submit(os.getpid) for _ in range(60)]
+        print(*{{one.result() for one in asked}}, flush=True)
+        signal.pause()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nobody tells that another's child ended")
+@pytest.mark.parametrize("start", ["start", "fork"])
+def test_workers_end_when_their_process_is_killed(start: str, tmp_path: Path) -> None:
+    (tmp_path / "orphans.py").write_text(_ORPHANS.format(start=start), encoding="utf-8")
+    parent = subprocess.Popen([sys.executable, tmp_path / "orphans.py"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    workers = [os.pidfd_open(int(pid)) for pid in parent.stdout.readline().split()]
+    assert workers
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for worker in workers:
+        assert select.select([worker], [], [], 20)[0]
+        os.close(worker)
 
 
 def test_no_place_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

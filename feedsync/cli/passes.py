@@ -76,15 +76,16 @@ def resync_command(
     _check_codes(codes)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers("feedsync.load", "feedsync.shares"))
-        if full or not (loaded.output / "all.atom").exists():  # everything will be read
-            _start_early(workers, chosen)
         from feedsync.sync import Request, run
 
+        publisher = publisher_of(loaded)
+        if full or not (loaded.output / "all.atom").exists():  # everything will be read
+            _start_early(workers, chosen)
         store = _open_for_pass(loaded, stack, dry_run=dry_run)
         progress = stack.enter_context(progress_bar())
         report = run(
             store,
-            publisher_of(loaded),
+            publisher,
             chosen,
             Request(full=full, dry_run=dry_run, codes=codes),
             progress=progress,
@@ -153,12 +154,12 @@ def _check_codes(codes: tuple[str, ...]) -> None:
 
 
 def _start_early(workers: Workers, sources: list[Any]) -> None:
-    """Start worker processes when everything has to be read: they come up while this process still imports."""
+    """Start worker processes when everything has to be read: after the imports, before anything is open."""
     from feedsync.load import is_much
     from feedsync.sources import FileSource
 
     if any(isinstance(source, FileSource) and is_much(source) for source in sources):
-        workers.start()
+        workers.fork()
 
 
 def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.archive import Archive
-from feedsync.cache import EntryCache
+from feedsync.cache import PLAIN_BYTES, EntryCache
 from feedsync.feeds import (
     FORMATS,
     SCHEMES,
@@ -79,9 +79,12 @@ Entries = dict[int, "Drawn"]
 
 
 class Drawing:
-    """Draws a store as the options say. Keeps drawn entries from one call to the next."""
+    """Draws a store as the options say. Keeps drawn entries from one call to the next.
 
-    def __init__(self, presentation: Presentation) -> None:
+    With `once`, for one publication: an entry that stands in no more than a category is not kept for long.
+    """
+
+    def __init__(self, presentation: Presentation, *, once: bool = False) -> None:
         self._site = presentation.site
         self._window = presentation.window
         self._configured = presentation.labels
@@ -91,7 +94,7 @@ class Drawing:
         self._search = presentation.search
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
-        self._drawn = EntryCache()
+        self._drawn = EntryCache(PLAIN_BYTES) if once and len(self._schemes) == 1 else EntryCache()
         self._front = _Front()
 
     def forget(self) -> None:

@@ -40,7 +40,7 @@ _WORKERS_FROM = 1500
 _POOL_TIMEOUTS = 10
 """A whole batch in a worker process may take so many times as long as a file."""
 
-_AHEAD = 3
+_AHEAD = 4
 """Batches a worker process has before it: it does not wait for the database, nor we much for it at the end.
 
 What no worker has begun cannot be taken back: in Python 3.11, a cancelled future and a killed worker together

@@ -60,12 +60,12 @@ _UNSWEPT = "unswept "
 
 
 class Publisher:
-    """Publishes a store into a tree. Keeps drawn entries from one run to the next."""
+    """Publishes a store into a tree. Keeps drawn entries from one run to the next, unless there is `once` only."""
 
-    def __init__(self, tree: Tree, presentation: Presentation) -> None:
+    def __init__(self, tree: Tree, presentation: Presentation, *, once: bool = False) -> None:
         self.tree = tree
         self.presentation = presentation
-        self._drawing = Drawing(presentation)
+        self._drawing = Drawing(presentation, once=once)
         self.audit = Audit(tree, presentation, self._drawing)
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()

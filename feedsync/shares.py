@@ -261,7 +261,7 @@ class _Desk(Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def _desk(job: _Job) -> _Desk:
-    drawing = Drawing(Presentation.from_json(job.presentation))
+    drawing = Drawing(Presentation.from_json(job.presentation), once=True)
     return _Desk(Store(Path(job.store), writable=False), Tree(Path(job.root)), drawing)
 
 

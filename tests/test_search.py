@@ -89,7 +89,11 @@ class Library(Desk):
             JOIN bodies b ON b.article_id = a.id AND b.digest = a.body WHERE NOT a.held
             ORDER BY a.published_us DESC, a.id"""
         with closing(sqlite3.connect(self.store.path)) as connection:
-            return {key: (title, text_of(html)) for key, title, html in connection.execute(statement)}
+            rows = [(key, title, html) for key, title, html in connection.execute(statement)]
+        return {
+            key: (title, text_of(html if isinstance(html, str) else html.decode("utf-16-le")))
+            for key, title, html in rows
+        }
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import insert, inspect
 
 from feedsync.errors import ConfigError, LockError, StoreError
 from feedsync.model import Article, Attribution, Body, Category, Credit, Moment, Role, Symbol, Title
+from feedsync.publish import Publisher
 from feedsync.store import Store, database, exclusive
-from feedsync.store.codec import decode, encode
+from feedsync.store.codec import decode, encode, narrow, widen
 from feedsync.store.schema import APPLICATION_ID, metadata, sources
 from tests.conftest import Desk, post
 
@@ -238,3 +241,28 @@ def test_the_facts_of_an_article_are_written_as_ever() -> None:
     )
     assert encode(article).decode() == facts
     assert decode(facts.encode()) == article
+
+
+@given(st.text(), st.integers(0, 40))
+def test_text_is_stored_as_briefly_as_two_encodings_allow_and_comes_back(text: str, times: int) -> None:
+    stored = narrow(text * times)
+    assert widen(stored) == text * times
+    size = len(stored if isinstance(stored, bytes) else stored.encode())
+    assert size == min(len((text * times).encode(encoding)) for encoding in ("utf-8", "utf-16-le"))
+
+
+def test_chinese_html_takes_two_bytes_a_character_and_that_of_before_is_read_all_the_same(desk: Desk) -> None:
+    texts = {"202503142600000001": "青禾动力：产线正常。" * 30, "202503142600000002": "in plain English " * 30}
+    for code, text in texts.items():
+        desk.put(f"{code}.md", post(code, body=f"<p>{text.strip()}</p>"))
+    desk.run()
+    sizes = "SELECT typeof(html), length(CAST(html AS BLOB)) FROM bodies ORDER BY article_id"
+    with closing(sqlite3.connect(desk.store.path)) as connection:
+        assert connection.execute(sizes).fetchall() == [("blob", 2 * 307), ("text", 516)]
+    published = desk.published()
+    with closing(sqlite3.connect(desk.store.path)) as connection:
+        plain = [(f"<p>{text.strip()}</p>", int(code)) for code, text in texts.items()]
+        connection.executemany("UPDATE bodies SET html = ? WHERE article_id = ?", plain)
+        connection.commit()
+    Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
+    assert desk.published() == published

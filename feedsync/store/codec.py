@@ -34,6 +34,22 @@ def decode(facts: bytes) -> Article:
     return _decoder.decode(facts)
 
 
+def narrow(text: str) -> str | bytes:
+    """Text as it is stored, in UTF-8 (as text) or UTF-16 (as bytes), whichever is shorter.
+
+    A Chinese character takes three bytes in the one and two in the other; see docs/decisions/0030-narrow-text.md.
+    """
+    if text.isascii():
+        return text
+    encoded = text.encode("utf-16-le")
+    return encoded if len(encoded) < len(text.encode()) else text
+
+
+def widen(stored: str | bytes) -> str:
+    """The text that `narrow` made this of."""
+    return stored if isinstance(stored, str) else stored.decode("utf-16-le")
+
+
 def id_of_key(key: str) -> int:
     """The 63-bit row id of a key, in an order that agrees with the keys': infoCodes by time, then the others."""
     if key.startswith(_TITLED):

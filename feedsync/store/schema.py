@@ -6,6 +6,8 @@ see `codec.id_of_key`. A change here needs a migration in `migrations/versions`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -19,10 +21,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     event,
     text,
 )
+
+from feedsync.store.codec import narrow, widen
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 metadata = MetaData(
     naming_convention={
@@ -32,6 +40,20 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class Narrow(TypeDecorator[str]):
+    """Long text, Chinese above all, stored as `codec.narrow` says; rows of before hold it as plain text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | bytes | None:  # noqa: ARG002
+        return None if value is None else narrow(value)
+
+    def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else widen(value)
+
 
 APPLICATION_ID = 0x46534E43
 """`FSNC`, in the header of every SQLite file of ours."""
@@ -150,7 +172,7 @@ bodies = Table(
     metadata,
     Column("article_id", ForeignKey("articles.id"), primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
-    Column("html", Text, nullable=False),
+    Column("html", Narrow, nullable=False),
     comment="clean HTML, once for all documents and revisions that share it",
 )
 

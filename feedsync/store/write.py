@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from feedsync.model import CATEGORY, CUSTOM
-from feedsync.store.codec import encode, id_of_key, to_us
+from feedsync.store.codec import encode, id_of_key, narrow, to_us
 from feedsync.store.custom import Custom
 from feedsync.store.filing import LEARNT, Filed, filed
 from feedsync.store.read import Reader
@@ -153,7 +153,7 @@ class Writer(Reader):
                 times = to_us(after.published), to_us(after.arrived), revised_us
                 gone = (to_us(after.withdrawal.at), after.withdrawal.reason) if after.withdrawal else (None, None)
                 rows[articles].append((row_id, article.key, *times, article.held, body, facts, seq, *gone))
-            rows[bodies] += [(row_id, digest, html) for digest, html in change.bodies.items()]
+            rows[bodies] += [(row_id, digest, narrow(html)) for digest, html in change.bodies.items()]
             for origin in change.outcomes:
                 said = after.documents[origin]
                 said_facts = facts if said is article else encode(said)  # most articles have one document

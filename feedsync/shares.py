@@ -41,8 +41,8 @@ MANY_PAGES = 2000
 
 PAGES_PER_SHARE = 500
 _FEEDS_PER_SHARE = 20
-_SHARES = 12
-"""So many shares at least, where there are as many feeds: the last one is not waited for long."""
+_PARTS = 6
+"""A share is so small a part of what is left."""
 
 _AHEAD = 2
 """Shares a worker process has before it."""
@@ -179,8 +179,13 @@ def feeds_in_shares(due: Sequence[Term]) -> list[Feeds]:
 
 
 def _cut(due: Sequence[_T]) -> list[tuple[_T, ...]]:
-    size = max(1, min(_FEEDS_PER_SHARE, len(due) // _SHARES))
-    return [tuple(due[start : start + size]) for start in range(0, len(due), size)]
+    """In shares that become smaller towards the end: so nobody has to wait long for the last one."""
+    left = deque(due)
+    shares = []
+    while left:
+        size = max(1, min(_FEEDS_PER_SHARE, len(left) // _PARTS))
+        shares.append(tuple(left.popleft() for _ in range(size)))
+    return shares
 
 
 class Crew:

@@ -11,6 +11,12 @@ _TRUE = {
     "documents": "SELECT name, documents, (SELECT count(*) FROM documents WHERE source_id = id) FROM sources",
     "revisions": "SELECT 'all', coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE name = 'revisions'), 0), "
     "(SELECT count(*) FROM revisions)",
+    "articles": "SELECT scheme || ' ' || value, articles, (SELECT count(*) FROM memberships WHERE term_id = id) FROM terms",
+    "articles shown": "SELECT 'all', (SELECT count(*) FROM articles WHERE held = 0 AND withdrawn_us IS NULL), "
+    "coalesce((SELECT articles FROM terms WHERE scheme = 'all'), 0)",
+    "places elsewhere than their articles": "SELECT 'all', 0, (SELECT count(*) FROM memberships AS m LEFT JOIN articles "
+    "AS a ON a.id = m.article_id AND a.published_us = m.published_us AND a.held = 0 AND a.withdrawn_us IS NULL "
+    "WHERE a.id IS NULL)",
 }
 
 

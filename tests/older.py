@@ -7,6 +7,20 @@ from pathlib import Path
 from feedsync.store.database import SCHEMA
 
 _UNDO = {
+    10: """DROP INDEX ix_articles_shown;
+        CREATE TABLE former (
+            term_id INTEGER NOT NULL REFERENCES terms (id), article_id INTEGER NOT NULL REFERENCES articles (id),
+            published_us BIGINT NOT NULL, arrived_us BIGINT NOT NULL, role VARCHAR(8) NOT NULL, label TEXT NOT NULL,
+            revised_us BIGINT, PRIMARY KEY (term_id, article_id)
+        ) WITHOUT ROWID;
+        INSERT INTO former SELECT term_id, article_id, published_us, arrived_us, role, label, revised_us
+            FROM memberships;
+        DROP TABLE memberships; ALTER TABLE former RENAME TO memberships;
+        CREATE INDEX ix_memberships_published ON memberships (term_id, published_us DESC, article_id);
+        CREATE INDEX ix_memberships_arrived
+            ON memberships (term_id, arrived_us DESC, published_us DESC, article_id);
+        CREATE INDEX ix_memberships_revised ON memberships (term_id, revised_us DESC, article_id)
+            WHERE revised_us IS NOT NULL;""",
     9: """DROP TRIGGER count_files_more; DROP TRIGGER count_files_fewer;
         DROP TRIGGER count_documents_more; DROP TRIGGER count_documents_fewer;
         DROP TRIGGER count_revisions_more; DROP TRIGGER count_revisions_fewer;

@@ -65,10 +65,12 @@ def test_migrations_and_a_new_database_come_to_the_same(tmp_path: Path) -> None:
             tables = inspect(writer.connection).get_table_names()
             shadows = {"search_index", "search_index_config", "search_index_data", "search_index_idx"}
             assert set(tables) == set(metadata.tables) | shadows | {"alembic_version"}
-            statement = (
-                "SELECT type, name, tbl_name, CASE type WHEN 'trigger' THEN sql END FROM sqlite_master ORDER BY 1, 2"
-            )
-            schemas.append(list(writer.connection.exec_driver_sql(statement)))
+            statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"
+            made = writer.connection.exec_driver_sql(statement).all()
+            # Of tables, columns added later stand last; what `compare_metadata` does not see is compared word for word.
+            exact = {"memberships"} | {name for kind, name, *_ in made if kind in ("trigger", "index")}
+            words = {name: "".join((sql or "").replace('"', "").split()) for _, name, _, sql in made if name in exact}
+            schemas.append(([row[:3] for row in made], words))
     assert schemas[0] == schemas[1]
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from feedsync.model import CUSTOM, CustomFeed
 from feedsync.parse import text_of
 from feedsync.query import selection_of, subject_of
 from feedsync.store.codec import id_of_key, to_us
-from feedsync.store.schema import bodies, custom_feeds, memberships, terms, tombstones
+from feedsync.store.places import standing
+from feedsync.store.schema import articles, bodies, custom_feeds, memberships, terms, tombstones
 from feedsync.store.search import Index
 from feedsync.values import Struct, replace
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from feedsync.query import Selection
 
 _CHUNK = 400
+
+# An article stands where it stood before the change that is being stored.
+_STANDING = text(
+    "SELECT m.term_id, m.article_id FROM json_each(:spots) AS spot CROSS JOIN custom_feeds AS feed "
+    "CROSS JOIN memberships AS m ON m.term_id = feed.term_id AND m.article_id = json_extract(spot.value, '$[0]') "
+    "AND m.published_us = json_extract(spot.value, '$[1]')"
+)
 
 
 class Definition(Struct, frozen=True):
@@ -92,11 +100,13 @@ class Custom:
         name = {term_id: _decoded(said).feed.name for term_id, said in definitions.items()}
         ids = [id_of_key(change.after.article.key) for change in changes]
         position = {article_id: number for number, article_id in enumerate(ids)}
-        m = memberships.c
-        for start in range(0, len(ids), _CHUNK):
-            here = m.term_id.in_(definitions), m.article_id.in_(ids[start : start + _CHUNK])
-            for term_id, article_id in self._connection.execute(select(m.term_id, m.article_id).where(*here)):
-                found[position[article_id]][0].add(name[term_id])
+        stood = [
+            (article_id, to_us(change.before.published))
+            for article_id, change in zip(ids, changes, strict=True)
+            if change.before
+        ]
+        for term_id, article_id in self._connection.execute(_STANDING, {"spots": msgspec.json.encode(stood).decode()}):
+            found[position[article_id]][0].add(name[term_id])
         for number, change in enumerate(changes):
             if change.after.hidden:
                 continue
@@ -113,9 +123,8 @@ class Custom:
     def holding(self, article_ids: Sequence[int]) -> list[int]:
         """The terms of the feeds in which some of these articles stand."""
         m = memberships.c
-        statement = select(m.term_id).where(
-            m.term_id.in_(select(custom_feeds.c.term_id)), m.article_id.in_(article_ids)
-        )
+        statement = select(m.term_id).join(articles, standing(m))
+        statement = statement.where(m.term_id.in_(select(custom_feeds.c.term_id)), articles.c.id.in_(article_ids))
         return list(self._connection.execute(statement.distinct()).scalars())
 
     def _term_id(self, name: str) -> int:

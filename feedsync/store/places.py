@@ -8,17 +8,17 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from feedsync.store.codec import from_us, to_us
-from feedsync.store.schema import memberships, shifts, terms
+from feedsync.store.schema import articles, memberships, shifts, terms
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, ScalarSelect, Select, Table
+    from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Table
 
 _CHUNK = 400
 
@@ -46,13 +46,15 @@ class Places:
 
     def beside(self, members: Mapping[int, Sequence[int]]) -> list[Beside]:
         """What stands before and after members of categories: ids of articles by id of the term."""
-        m = memberships.c
+        a, m = articles.c, memberships.c
         found: list[Beside] = []
         for term_id, ids in members.items():
             for start in range(0, len(ids), _CHUNK):
                 chunk = ids[start : start + _CHUNK]
                 # A tuple of both in a list of tuples would be clearer, but SQLite then reads the whole table.
-                statement = _beside(memberships).where(m.term_id == term_id, m.article_id.in_(chunk))
+                statement = (
+                    _beside(memberships).join(articles, standing(m)).where(m.term_id == term_id, a.id.in_(chunk))
+                )
                 found += (Beside(*row) for row in self.connection.execute(statement))
         return found
 
@@ -122,6 +124,11 @@ class Places:
                 if len(found[term_id]) < limit:  # many may share the last one's moment
                     found[term_id].append(article_id)
         return found
+
+
+def standing(m: Any) -> ColumnElement[bool]:
+    """By what columns of `memberships` an article is found where it stands: its place is a part of the key there."""
+    return and_(m.published_us == articles.c.published_us, m.article_id == articles.c.id)
 
 
 def _nth_newest(offset: int) -> Any:

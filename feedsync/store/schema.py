@@ -6,7 +6,7 @@ see `codec.id_of_key`. A change here needs a migration in `migrations/versions`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     DDL,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -26,11 +27,13 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
 
 from feedsync.store.codec import narrow, widen
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
+    from sqlalchemy.sql.compiler import DDLCompiler
 
 metadata = MetaData(
     naming_convention={
@@ -53,6 +56,14 @@ class Narrow(TypeDecorator[str]):
 
     def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else widen(value)
+
+
+@compiles(PrimaryKeyConstraint, "sqlite")
+def _primary_key(constraint: PrimaryKeyConstraint, compiler: DDLCompiler, **options: Any) -> str:
+    """A primary key, one column of which may be said to be in descending order."""
+    sql = compiler.visit_primary_key_constraint(constraint, **options)
+    name = constraint.info.get("descending")
+    return sql.replace(name, f"{name} DESC") if name else sql
 
 
 APPLICATION_ID = 0x46534E43
@@ -158,6 +169,9 @@ articles = Table(
 WITHOUT_TEXT = text("body = x'e3b0c44298fc1c149afbf4c8996fb924'")
 """The body is the digest of nothing: a literal, for a partial index serves only the very words it was made with."""
 
+SHOWN = text("held = 0 AND withdrawn_us IS NULL")
+
+Index("ix_articles_shown", articles.c.id, articles.c.published_us, sqlite_where=SHOWN)
 Index("ix_articles_without_text", articles.c.id, sqlite_where=WITHOUT_TEXT)
 
 HELD = text("held = 1")
@@ -228,8 +242,8 @@ memberships = Table(
     "memberships",
     metadata,
     Column("term_id", ForeignKey("terms.id"), primary_key=True),
+    Column("published_us", BigInteger, primary_key=True),
     Column("article_id", ForeignKey("articles.id"), primary_key=True),
-    Column("published_us", BigInteger, nullable=False),
     Column("arrived_us", BigInteger, nullable=False),
     Column("role", String(8), nullable=False),
     Column("label", Text, nullable=False),
@@ -237,12 +251,9 @@ memberships = Table(
     sqlite_with_rowid=False,
     comment="which article stands where, and since when; when it was revised, if it was",
 )
-Index(
-    "ix_memberships_published",
-    memberships.c.term_id,
-    memberships.c.published_us.desc(),
-    memberships.c.article_id,
-)
+memberships.primary_key.info["descending"] = "published_us"
+# In the order of a feed itself, so that no index has to be: nothing is written at more places, and in each tree every
+# place is a page. An article is found here by its `published_us`, which is the same there.
 Index(
     "ix_memberships_arrived",
     memberships.c.term_id,

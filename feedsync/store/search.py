@@ -51,9 +51,9 @@ WITH hit (article_id) AS (
     UNION
     SELECT id FROM articles WHERE seq >= :seq AND (seq > :seq OR id > :id)
 )
-SELECT m.article_id FROM hit CROSS JOIN memberships AS m ON m.term_id = :everything AND m.article_id = hit.article_id
-WHERE m.published_us >= :since AND m.published_us < :before
-ORDER BY m.published_us DESC, m.article_id
+SELECT a.id FROM hit CROSS JOIN articles AS a INDEXED BY ix_articles_shown ON a.id = hit.article_id
+WHERE a.held = 0 AND a.withdrawn_us IS NULL AND a.published_us >= :since AND a.published_us < :before
+ORDER BY a.published_us DESC, a.id
 """
 _ALL = """
 SELECT article_id FROM memberships

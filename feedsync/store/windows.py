@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, func, select
 
 from feedsync.model import Place
 from feedsync.store.codec import from_us, id_of_key, to_us
-from feedsync.store.schema import memberships, terms
+from feedsync.store.places import standing
+from feedsync.store.schema import articles, memberships, terms
 from feedsync.store.terms import Term
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Windows:
     def place(self, term_id: int, key: str, *, by_revision: bool = False) -> Place | None:
         """Where an article stands in a feed, were there no window."""
         m = memberships.c
-        statement = _places().where(m.term_id == term_id, m.article_id == id_of_key(key))
+        statement = _places().join(articles, standing(m)).where(m.term_id == term_id, articles.c.id == id_of_key(key))
         return next(iter(self._places(statement, by_revision=by_revision)), None)
 
     def rank(self, term_id: int, place: Place, *, by_revision: bool = False) -> int:
@@ -76,8 +77,8 @@ class Windows:
     def filed(self, key: str) -> list[tuple[Term, datetime]]:
         """Everything an article is filed under, and since when."""
         m = memberships.c
-        statement = select(terms, m.arrived_us).join(memberships, m.term_id == terms.c.id)
-        statement = statement.where(m.article_id == id_of_key(key)).order_by(terms.c.scheme, terms.c.value)
+        statement = select(terms, m.arrived_us).join(memberships, m.term_id == terms.c.id).join(articles, standing(m))
+        statement = statement.where(articles.c.id == id_of_key(key)).order_by(terms.c.scheme, terms.c.value)
         return [(Term(*columns), from_us(us)) for *columns, us in self.connection.execute(statement)]
 
     def _newest_arrival(self, term_id: int, *, by_revision: bool = False) -> datetime | None:

@@ -210,6 +210,7 @@ class Writer(Reader):
         for seq, change, before, after in wanted:
             row_id = id_of_key(change.after.article.key)
             published_us = to_us(change.after.published)
+            stood_us = to_us(change.before.published) if change.before else published_us
             touched |= self._disturb(change, seq)
             revised_us = to_us(change.after.updated) if change.after.revised else None
             rescheduled = change.before is not None and change.before.published != change.after.published
@@ -220,18 +221,18 @@ class Writer(Reader):
                 if term[0] == CATEGORY and (rescheduled or not (term in before and term in after)):
                     for known in filter(None, (change.before, change.after)):
                         shifted.append((term_id, to_us(known.published), row_id))
+                place = {"b_term": term_id, "b_stood": stood_us, "b_article": row_id}
                 if term not in after:
-                    left.append({"b_term": term_id, "b_article": row_id})
+                    left.append(place)
                     counts[term_id] -= 1
                     if change.after.withdrawal and not change.after.unseen:
                         buried.append((term_id, row_id, to_us(change.after.withdrawal.at)))
                 elif term not in before:
                     counts[term_id] += 1
                     role, label = after[term]
-                    joined.append((term_id, row_id, published_us, now_us, role, label, revised_us))
+                    joined.append((term_id, published_us, row_id, now_us, role, label, revised_us))
                 elif rescheduled or revised or before[term] != after[term]:
                     role, label = after[term]
-                    place = {"b_term": term_id, "b_article": row_id}
                     times = {"b_published": published_us, "b_revised": revised_us}
                     moved.append({**place, **times, "b_role": role, "b_label": label})
                 if term in before and before[term][1]:
@@ -379,7 +380,11 @@ def _compiled(statement: UpdateBase, dialect: Dialect) -> tuple[str, tuple[str, 
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-_HERE = (memberships.c.term_id == bindparam("b_term"), memberships.c.article_id == bindparam("b_article"))
+_HERE = (
+    memberships.c.term_id == bindparam("b_term"),
+    memberships.c.published_us == bindparam("b_stood"),
+    memberships.c.article_id == bindparam("b_article"),
+)
 _LEAVE = delete(memberships).where(*_HERE)
 _MOVE = (
     update(memberships)

@@ -12,9 +12,6 @@ from feedsync.outputs import packed, unpacked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAIN_BYTES = 12_000_000
-"""Room for those that are not packed."""
-
 _KNOWN_BYTES = 2000
 """What is known of an article takes about as much in memory."""
 
@@ -32,10 +29,9 @@ class EntryCache:
     are not yet: when little is drawn, or each entry stands in one feed only, packing would be for nothing.
     """
 
-    def __init__(self, capacity_bytes: int = 32_000_000, plain_bytes: int = PLAIN_BYTES) -> None:
+    def __init__(self, capacity_bytes: int = 32_000_000, plain_bytes: int = 12_000_000) -> None:
         self._plain = _Shelf(plain_bytes)
         self._packed = _Shelf(capacity_bytes - plain_bytes)
-        self._packs = capacity_bytes > plain_bytes
 
     def get(self, key: tuple[int, int]) -> Drawn | None:
         if kept := self._plain.get(key):
@@ -51,8 +47,7 @@ class EntryCache:
         known, formats = drawn
         self._plain.put(key, (known, b"".join(formats), tuple(accumulate(map(len, formats)))))
         for old, (known, content, ends) in self._plain.overflow():
-            if self._packs:
-                self._packed.put(old, (known, packed(content), ends))
+            self._packed.put(old, (known, packed(content), ends))
         for _ in self._packed.overflow():
             pass
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from feedsync.archive import Archive
-from feedsync.cache import PLAIN_BYTES, EntryCache
+from feedsync.cache import EntryCache
 from feedsync.feeds import (
     FORMATS,
     SCHEMES,
@@ -74,17 +74,11 @@ EXTENSIONS = (*(format.extension for format in FORMATS), PAGE)
 File = tuple[str, bytes]
 """A path below the root and what stands there."""
 
-Entries = dict[int, "Drawn"]
-"""Drawn entries by the ids of their articles, in the order of a feed."""
-
 
 class Drawing:
-    """Draws a store as the options say. Keeps drawn entries from one call to the next.
+    """Draws a store as the options say. Keeps drawn entries from one call to the next."""
 
-    With `once`, for one publication: an entry that stands in no more than a category is not kept for long.
-    """
-
-    def __init__(self, presentation: Presentation, *, once: bool = False) -> None:
+    def __init__(self, presentation: Presentation) -> None:
         self._site = presentation.site
         self._window = presentation.window
         self._configured = presentation.labels
@@ -94,7 +88,7 @@ class Drawing:
         self._search = presentation.search
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
-        self._drawn = EntryCache(PLAIN_BYTES) if once and len(self._schemes) == 1 else EntryCache()
+        self._drawn = EntryCache()
         self._front = _Front()
 
     def forget(self) -> None:
@@ -102,30 +96,22 @@ class Drawing:
         self._drawn.clear()
         self._front = _Front()
 
-    def window(self, reader: Reader, term: Term) -> Entries:
-        """The entries of a term's feed, newest first; none of one that has no feed."""
+    def feed(self, reader: Reader, term: Term) -> list[File]:
+        """The feed of a term in every format of the site; nothing for one that has none."""
         if term.scheme != ALL and not term.standing:
-            return {}
+            return []
         window = self._window
         places = select(
             reader.newest(term.id, window.min_entries, by_revision=window.reannounce_revisions),
             reader.latest(term.id, window.span, window.max_entries, by_revision=window.reannounce_revisions),
             window,
         )
-        return self._entries(reader, places)
-
-    def feed(self, reader: Reader, term: Term, entries: Entries | None = None) -> list[File]:
-        """The feed of a term in every format of the site, of its window; nothing for one that has none."""
-        if term.scheme != ALL and not term.standing:
-            return []
-        entries = self.window(reader, term) if entries is None else entries
-        known = [known for known, _ in entries.values()]
-        feed = self._feed(term, known, complete=len(known) == term.articles)
+        entries = self._entries(reader, places)
+        feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
         feed = replace(feed, deleted=self._deleted(reader, term))
         stem = stem_of(term)
-        drawn = [drawn for _, drawn in entries.values()]
         return [
-            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [each[number] for each in drawn]))
+            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
             for number, format in enumerate(formats_of(self._site))
         ]
 
@@ -135,16 +121,12 @@ class Drawing:
             return []
         return [(names.gone_path(f"{stem_of(term)}.{extension}"), b"") for extension in EXTENSIONS]
 
-    def first_page(self, reader: Reader, term: Term, entries: Entries | None = None) -> list[File]:
-        """The page of a term: its newest articles, and the way to the others where they have pages.
-
-        Articles among the entries, those of its feed, are not read once more.
-        """
+    def first_page(self, reader: Reader, term: Term) -> list[File]:
+        """The page of a term: its newest articles, and the way to the others where they have pages."""
         if term.scheme == ALL or not term.standing:
             return []
         places = reader.newest(term.id, _FIRST_PAGE + 1)
-        known = {article_id: known for article_id, (known, _) in (entries or {}).items()}
-        lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]], known)
+        lines = self._lines(reader, [place.article_id for place in places[:_FIRST_PAGE]])
         archived = SCHEMES[term.scheme].archived
         archive = self.archive(reader, term)
         older = ""
@@ -325,12 +307,11 @@ class Drawing:
     def _line(self, term: Term, lines: tuple[Line, ...] = ()) -> TermLine:
         return TermLine(SCHEMES[term.scheme], term.value, self.label(term), term.articles, lines)
 
-    def _lines(self, reader: Reader, ids: Sequence[int], known: dict[int, Known] | None = None) -> tuple[Line, ...]:
-        known = known or {}
-        heads = known | reader.heads([i for i in ids if i not in known])
+    def _lines(self, reader: Reader, ids: Sequence[int]) -> tuple[Line, ...]:
+        heads = reader.heads(ids)
         return tuple(line_of(heads[i], self._site, pages=self._pages) for i in ids)
 
-    def _entries(self, reader: Reader, places: Iterable[Place]) -> Entries:
+    def _entries(self, reader: Reader, places: Iterable[Place]) -> list[Drawn]:
         """The entries of these places, drawn now or before."""
         ids = [place.article_id for place in places]
         seqs = reader.seqs(ids)
@@ -341,7 +322,7 @@ class Drawing:
         for article_id, entry in entries:
             found[article_id] = entry.known, draw_entry(entry, self._site, labels)
             self._drawn.put((article_id, seqs[article_id]), found[article_id])
-        return {i: found[i] for i in ids}
+        return [found[i] for i in ids]
 
 
 class _Listed(Struct, frozen=True):

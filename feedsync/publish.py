@@ -60,12 +60,12 @@ _UNSWEPT = "unswept "
 
 
 class Publisher:
-    """Publishes a store into a tree. Keeps drawn entries from one run to the next, unless there is `once` only."""
+    """Publishes a store into a tree. Keeps drawn entries from one run to the next."""
 
-    def __init__(self, tree: Tree, presentation: Presentation, *, once: bool = False) -> None:
+    def __init__(self, tree: Tree, presentation: Presentation) -> None:
         self.tree = tree
         self.presentation = presentation
-        self._drawing = Drawing(presentation, once=once)
+        self._drawing = Drawing(presentation)
         self.audit = Audit(tree, presentation, self._drawing)
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()
@@ -108,7 +108,12 @@ class Publisher:
                 writer.set_state("drawn", (_UNSWEPT if everything else "") + self._fingerprint)
             self._drawing.forget()
         report = PublishReport()
-        self._publish_due(store, workers, report, progress)
+        try:
+            self._publish_due(store, workers, report, progress)
+        except BaseException:
+            # Until the next attempt, labels may be learnt that entries drawn now do not show; see Writer._relabel.
+            self._drawing.forget()
+            raise
         if everything or unswept:
             report.removed += self._remove_strangers(store)
             with store.writing() as writer:
@@ -208,16 +213,14 @@ class Publisher:
                 feeds = [term for term in due if term.scheme != ALL]
                 new = [term for term in feeds if term.published_seq < 0]
                 old = [term for term in feeds if term.published_seq >= 0]
-                self._put_archives(reader, batch, new, put)
+                self._put_lists(reader, batch, new, put)
                 # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
                 for wanted in (True, False):
                     for _ in put(feeds_in_shares([term for term in feeds if (term.scheme == CATEGORY) is wanted])):
                         _settle_many(batch)
                     batch.settle()
                 report.take(put_pages(batch, self._still(reader, beside, before)))
-                self._put_archives(reader, batch, old, put)
-                for _ in put(first_pages_in_shares(old)):
-                    _settle_many(batch)
+                self._put_lists(reader, batch, old, put)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
             front = bool(due) or not reader.terms(ALL)
@@ -243,13 +246,15 @@ class Publisher:
             return True
         return self.presentation.pages and pages_through(reader) < 0 and _articles(reader) >= MANY_PAGES
 
-    def _put_archives(
+    def _put_lists(
         self, reader: Reader, batch: Batch, due: Sequence[Term], put: Callable[[Sequence[Share]], Iterator[int]]
     ) -> None:
-        """The archives of these terms, to which their first pages lead."""
+        """The archives of these terms, and their first pages, which lead there."""
         if self.presentation.pages:
             for _ in put(archives_in_shares(self._changed_archives(reader, due))):
                 _settle_many(batch)
+        for _ in put(first_pages_in_shares(due)):
+            _settle_many(batch)
 
     def _put_all_pages(
         self,

@@ -118,7 +118,7 @@ class Archives(Struct, frozen=True):
 
 
 class FirstPages(Struct, frozen=True):
-    """The pages of these terms with their newest articles. Those of new terms come with their feeds."""
+    """The pages of these terms with their newest articles."""
 
     due: tuple[Term, ...]
 
@@ -130,18 +130,14 @@ class FirstPages(Struct, frozen=True):
 
 
 class Feeds(Struct, frozen=True):
-    """The feeds of these terms, nothing of those that have none any more. Of a new term, first the page it leads to."""
+    """The feeds of these terms, nothing of those that have none any more."""
 
     due: tuple[Term, ...]
 
     def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
         report = PublishReport()
         for term in self.due:
-            entries = drawing.window(reader, term)
-            if term.published_seq < 0:
-                for path, content in drawing.first_page(reader, term, entries):
-                    batch.put(path, content)
-            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term, entries)]
+            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term)]
             report.written += any(changed)
             if term.scheme != ALL and not term.standing:
                 for extension in EXTENSIONS:
@@ -266,7 +262,7 @@ class _Desk(Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def _desk(job: _Job) -> _Desk:
-    drawing = Drawing(Presentation.from_json(job.presentation), once=True)
+    drawing = Drawing(Presentation.from_json(job.presentation))
     return _Desk(Store(Path(job.store), writable=False), Tree(Path(job.root)), drawing)
 
 

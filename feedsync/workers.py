@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import ProcessPoolExecutor
 
+_LOOK_S = 5.0
+"""How often a worker process looks whether its parent is still there, should nothing tell it."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -69,8 +72,12 @@ class Workers:
                     remedy="set TMPDIR to one that can be written",
                 ) from error
             self._pool = ProcessPoolExecutor(self.count, get_context(method), prepare_worker)
-            for _ in range(self.count):  # the executor starts a process with the first work for it
-                self._pool.submit(_prepare, self._modules)
+            try:
+                for _ in range(self.count):  # the executor starts a process with the first work for it
+                    self._pool.submit(_prepare, self._modules)
+            except BaseException:
+                self.kill()  # when one of many cannot be forked, the others wait for ever, and so would we at our end
+                raise
 
     def submit(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have a process do some work. When one of them was killed, the future says so: BrokenExecutor."""
@@ -121,7 +128,8 @@ def _end_with_parent() -> None:
     from multiprocessing import parent_process
 
     if parent := parent_process():
-        parent.join()
+        while os.getppid() == parent.pid:  # a forked one that hangs keeps open what tells the others
+            parent.join(_LOOK_S)
         os._exit(1)
 
 

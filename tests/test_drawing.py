@@ -40,14 +40,6 @@ def test_the_entries_used_least_recently_make_room(plain_bytes: int) -> None:
     assert cache.get((0, 1)) is None
 
 
-def test_without_room_for_packed_ones_entries_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsync.cache.packed", pytest.fail)
-    cache = EntryCache(25_000, 25_000)
-    for number in range(4):
-        cache.put((number, 1), (KNOWN, (os.urandom(10_000),)))
-    assert [number for number in range(4) if cache.get((number, 1))] == [2, 3]
-
-
 def test_an_entry_is_drawn_once_for_all_its_feeds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 

@@ -50,7 +50,7 @@ def forget(desk: Desk) -> None:
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    with Workers("feedsync.load") as workers:
+    with Workers("feedsync.load", "feedsync.shares") as workers:
         yield workers
 
 
@@ -144,6 +144,7 @@ def test_a_worker_that_cannot_write_says_so(much: Desk, workers: Workers) -> Non
 def test_a_publication_that_is_stopped_leaves_nothing_behind_and_goes_on(
     much: Desk, workers: Workers, steps: int
 ) -> None:
+    workers.submit(os.getpid).result()  # a process that still starts would go on after us
     left = steps
 
     def stop(_done: int) -> None:

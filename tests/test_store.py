@@ -268,3 +268,15 @@ def test_chinese_html_takes_two_bytes_a_character_and_that_of_before_is_read_all
         connection.commit()
     Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
     assert desk.published() == published
+
+
+@pytest.mark.parametrize("damaged", [b"N", b"\x00\xd8"])
+def test_a_damaged_text_is_told_with_a_remedy(desk: Desk, damaged: bytes) -> None:
+    desk.put("a.md", post())
+    desk.run()
+    with closing(sqlite3.connect(desk.store.path)) as connection:
+        connection.execute("UPDATE bodies SET html = ?", (damaged,))
+        connection.commit()
+    with pytest.raises(StoreError, match="damaged") as caught:
+        Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
+    assert "restore" in caught.value.remedy

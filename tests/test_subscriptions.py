@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree, html
 
-from feedsync.errors import Interrupted
+from feedsync.errors import Interrupted, OutputError
 from feedsync.feeds import SCHEMES, Window
+from feedsync.outputs import Batch
 from feedsync.publish import Publisher
 from feedsync.store import Store
 from feedsync.values import replace
@@ -449,3 +450,48 @@ def test_one_new_article_costs_the_same_however_many_symbols_there_are(
     few, many = results
     assert (many.statements, many.rows) == (few.statements, few.rows)
     assert many.steps < 1.1 * few.steps
+
+
+def test_entries_drawn_before_a_publication_failed_show_no_former_label(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(desk.tree, desk.presentation)
+    desk.put("other.md", post(key(9), "别", category="other"))
+    desk.run(publisher=publisher)
+    desk.put("0.md", post(key(0), "甲", mention("1.601628", "中国人寿")))
+    settle = Batch.settle
+
+    def full(batch: Batch) -> None:
+        if any(path.startswith("symbol/") for path in batch._pending):
+            raise OutputError("the disk is full")
+        settle(batch)
+
+    monkeypatch.setattr(Batch, "settle", full)
+    with pytest.raises(OutputError, match="full"):
+        desk.run(publisher=publisher)
+    monkeypatch.undo()
+    for number in (1, 2):
+        desk.put(f"{number}.md", post(key(number), "乙", mention("1.601628", "国寿")))
+    desk.run(publisher=publisher)
+    check(desk)
+
+
+def test_pages_of_new_feeds_are_in_place_before_any_feed_leads_to_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[str] = []
+    put = Batch.put
+
+    def noting(batch: Batch, path: str, content: bytes) -> bool:
+        placed.append(path)
+        return put(batch, path, content)
+
+    monkeypatch.setattr(Batch, "put", noting)
+    desk.put("a.md", post(key(1), "甲", credited("甲报", chart("1.601628")), tag="保险"))
+    desk.put("b.md", post(key(2), "乙", credited("乙报"), category="second"))
+    desk.run()
+    led_to = {path.replace(".atom", ".html") for path in placed if path.endswith(".atom")}
+    pages = [n for n, path in enumerate(placed) if path in led_to or path.startswith("article/")]
+    feeds = [n for n, path in enumerate(placed) if path.endswith((".atom", ".rss", ".json"))]
+    assert len(pages) == 2 + 2 + 2 + 1 + 1  # of articles, categories, outlets, the tag, the symbol
+    assert max(pages) < min(feeds)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -39,11 +40,10 @@ def keys(source: FileSource, workers: Workers) -> list[str]:
     return sorted(loaded.parsed.article.key for batch in batches for loaded in batch if loaded.parsed)
 
 
-@pytest.mark.parametrize("start", [Workers.start, Workers.fork])
-def test_a_killed_worker_costs_nothing_but_time(source: FileSource, start: Callable[[Workers], None]) -> None:
+def test_a_killed_worker_costs_nothing_but_time(source: FileSource) -> None:
     expected = [f"2025031426000000{number:02d}" for number in range(30)]
     with Workers("feedsync.load") as workers:
-        start(workers)
+        workers.start()
         pid = workers.submit(os.getpid).result()
         assert pid != os.getpid()
         assert keys(source, workers) == expected
@@ -94,52 +94,135 @@ def test_workers_and_their_folder_are_gone_afterwards(source: FileSource) -> Non
         os.kill(pid, 0)
 
 
-def knows(name: str) -> bool:
-    """Whether a process has what another put into its memory."""
-    return hasattr(sys, name)
+def alone(script: str, *arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """A script in a process of its own, for this one may have threads."""
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(script), encoding="utf-8")
+    command = [sys.executable, str(path), *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+_COPIES = """
+    import sys, threading
+    from feedsync.workers import Workers
+
+    known = False
+
+    def knows():
+        return known
+
+    if __name__ == "__main__":
+        known = True
+        if "threads" in sys.argv:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        with Workers() as workers:
+            getattr(workers, sys.argv[1])()
+            print(workers.submit(knows).result())
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are always started from nothing")
-def test_workers_are_copies_of_a_process_with_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "_put_by_a_test", True, raising=False)
-    for threads, copied in ((1, True), (2, False), (0, False)):
-        monkeypatch.setattr("feedsync.workers._threads", lambda many=threads: many)
+@pytest.mark.parametrize(("how", "copied"), [(("fork",), True), (("fork", "threads"), False), (("start",), False)])
+def test_workers_are_copies_of_a_process_with_one_thread_only(how: tuple[str], copied: bool, tmp_path: Path) -> None:
+    said, _ = alone(_COPIES, *how, folder=tmp_path).communicate(timeout=60)
+    assert said == f"{copied}\n"
+
+
+_FEW = """
+    import errno, os, sys
+    from feedsync.workers import Workers
+
+    fork, left = os.fork, 2
+
+    def failing():
+        global left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.EAGAIN, "no more processes")
+        return fork()
+
+    if __name__ == "__main__":
+        os.fork = failing
         with Workers() as workers:
+            workers.count = 4
             workers.fork()
-            assert workers.submit(knows, "_put_by_a_test").result() is copied
-    with Workers() as workers:
-        monkeypatch.setattr("feedsync.workers._threads", lambda: 1)
-        workers.start()  # says nothing of what is open
-        assert not workers.submit(knows, "_put_by_a_test").result()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are always started from nothing")
+def test_where_there_is_no_room_for_all_workers_it_says_so_and_ends(tmp_path: Path) -> None:
+    process = alone(_FEW, folder=tmp_path)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "no more processes" in said
+
+
+_PASS = """
+    import os, sys
+    from feedsync import load
+    from feedsync.cli import main
+
+    fork, forked = os.fork, []
+
+    def counting():
+        forked.append(True)
+        return fork()
+
+    if __name__ == "__main__":
+        os.fork = counting
+        load._WORKERS_FROM = 20
+        sys.argv = ["feedsync", "resync"]
+        try:
+            main()
+        except SystemExit as ended:
+            print(len(forked) == max(1, (os.cpu_count() or 1) - 1), ended.code)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are always started from nothing")
+def test_a_first_pass_over_much_forks_its_workers(source: FileSource, tmp_path: Path) -> None:
+    site = '[site]\ntitle = "甲"\nbase_url = "http://127.0.0.1:8080"\nauthority = "example.org,2026"\n'
+    articles = f'[[sources]]\nname = "articles"\nkind = "files"\npath = "{source.path}"\n'
+    folder = tmp_path / "site"
+    (folder / "config").mkdir(parents=True)
+    (folder / "config/feedsync.toml").write_text(site + articles, encoding="utf-8")
+    process = alone(_PASS, folder=folder)
+    said, complaint = process.communicate(timeout=60)
+    assert said.splitlines()[-1] == "True 0", complaint
+    assert "30 new" in said
 
 
 _ORPHANS = """
-import os, signal
-from feedsync.workers import Workers
+    import os, signal, sys
+    from feedsync.workers import Workers
 
-if __name__ == "__main__":
-    with Workers() as workers:
-        workers.count = 3
-        workers.{start}()
-        asked = [workers.submit(os.getpid) for _ in range(60)]
-        print(*{{one.result() for one in asked}}, flush=True)
-        signal.pause()
+    if __name__ == "__main__":
+        with Workers() as workers:
+            workers.count = 3
+            getattr(workers, sys.argv[1])()
+            asked = [workers.submit(os.getpid) for _ in range(60)]
+            print(*{one.result() for one in asked}, flush=True)
+            signal.pause()
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nobody tells that another's child ended")
 @pytest.mark.parametrize("start", ["start", "fork"])
-def test_workers_end_when_their_process_is_killed(start: str, tmp_path: Path) -> None:
-    (tmp_path / "orphans.py").write_text(_ORPHANS.format(start=start), encoding="utf-8")
-    parent = subprocess.Popen([sys.executable, tmp_path / "orphans.py"], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("stuck", [False, True])
+def test_workers_end_when_their_process_is_killed(start: str, stuck: bool, tmp_path: Path) -> None:
+    parent = alone(_ORPHANS, start, folder=tmp_path)
     assert parent.stdout
-    workers = [os.pidfd_open(int(pid)) for pid in parent.stdout.readline().split()]
+    pids = sorted(map(int, parent.stdout.readline().split()))
+    workers = {pid: os.pidfd_open(pid) for pid in pids}
     assert workers
+    if stuck:  # as on a disk that does not answer
+        os.kill(pids[-1], signal.SIGSTOP)
     parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    for worker in workers:
-        assert select.select([worker], [], [], 20)[0]
+    parent.communicate()
+    for pid, worker in workers.items():
+        if stuck and pid == pids[-1]:
+            signal.pidfd_send_signal(worker, signal.SIGKILL)
+        assert select.select([worker], [], [], 30)[0]
         os.close(worker)
 
 

@@ -25,7 +25,7 @@ def publisher_of(loaded: Config) -> Publisher:
     from feedsync.outputs import Tree
     from feedsync.publish import Publisher
 
-    return Publisher(Tree(loaded.output), loaded.presentation, once=True)
+    return Publisher(Tree(loaded.output), loaded.presentation)
 
 
 def print_json(value: object) -> None:

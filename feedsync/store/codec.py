@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from feedsync.errors import StoreError
 from feedsync.model import Article
 from feedsync.text import digest
 
@@ -46,8 +47,15 @@ def narrow(text: str) -> str | bytes:
 
 
 def widen(stored: str | bytes) -> str:
-    """The text that `narrow` made this of."""
-    return stored if isinstance(stored, str) else stored.decode("utf-16-le")
+    """The text that `narrow` made this of. Raises StoreError when it made nothing like that."""
+    if isinstance(stored, str):
+        return stored
+    try:
+        return stored.decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"the database holds a text that is damaged: {error}", remedy="`feedsync restore` a copy of the database"
+        ) from error
 
 
 def id_of_key(key: str) -> int:

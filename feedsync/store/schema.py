@@ -90,7 +90,7 @@ sources = Table(
     Column("bytes", BigInteger, nullable=False, server_default="0"),
     Column("files", Integer, nullable=False, server_default="0"),
     Column("documents", Integer, nullable=False, server_default="0"),
-    comment="every source ever read, how its last run ended, and what its fetching cost since the beginning",
+    comment="every source ever read, how its last run ended, what its fetching cost, and how much there is of it",
 )
 
 files = Table(
@@ -329,7 +329,8 @@ search_numbers = Table(
 )
 
 # How many rows there are of what is asked for at each `status`, kept by the database itself. To count a million rows
-# is to read megabytes of an index, which takes a minute where nothing of it is in memory.
+# is to read megabytes of an index, which takes a minute where nothing of it is in memory. They are true to INSERT, with
+# or without ON CONFLICT, and to DELETE; REPLACE, and another `source_id` in a row, would mislead them.
 COUNTERS = (
     "CREATE TRIGGER count_files_more AFTER INSERT ON files BEGIN "
     "UPDATE sources SET files = files + 1 WHERE id = NEW.source_id; END",

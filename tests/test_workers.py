@@ -218,12 +218,13 @@ def test_workers_end_when_their_process_is_killed(start: str, stuck: bool, tmp_p
     if stuck:  # as on a disk that does not answer
         os.kill(pids[-1], signal.SIGSTOP)
     parent.kill()
-    parent.communicate()
+    parent.wait()
     for pid, worker in workers.items():
         if stuck and pid == pids[-1]:
             signal.pidfd_send_signal(worker, signal.SIGKILL)
         assert select.select([worker], [], [], 30)[0]
         os.close(worker)
+    parent.communicate()  # not before: a worker that is stopped holds the other ends of its pipes
 
 
 def test_no_place_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

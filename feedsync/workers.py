@@ -51,7 +51,7 @@ class Workers:
         self._start("spawn")
 
     def fork(self) -> None:
-        """Start them as copies of this process, which have imported what it has; spared are some 0.2 s of each.
+        """Start them as copies of this process, which have imported what it has.
 
         For a process that has nothing open and only one thread; see docs/decisions/0029-forked-workers.md. Another
         gets them as `start` does.

@@ -82,10 +82,6 @@ class Loaded(Struct, frozen=True):
         return printable(self.path)
 
 
-_packed = msgspec.msgpack.Encoder()
-_unpacked = msgspec.msgpack.Decoder(list[Loaded])
-
-
 class Task(Struct, frozen=True):
     """A file to read, and what it was when last read: its state, and the digest of its content.
 
@@ -95,6 +91,11 @@ class Task(Struct, frozen=True):
     found: Found
     stat: Stat | None = None
     digest: bytes | None = None
+
+
+_packed = msgspec.msgpack.Encoder()
+_unpacked = msgspec.msgpack.Decoder(list[Loaded])
+_unpacked_tasks = msgspec.msgpack.Decoder(list[Task])
 
 
 def load_all(
@@ -123,7 +124,7 @@ def load_all(
     waiting: deque[tuple[list[Task], Future[str]]] = deque()
     while True:
         for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
-            waiting.append((batch, workers.submit(_load_aside, workers.folder, work, batch)))
+            waiting.append((batch, workers.submit(_load_aside, workers.folder, work, _packed.encode(batch))))
         if not waiting:
             return
         own = [] if waiting[0][1].done() else next(batches, [])
@@ -180,15 +181,15 @@ def _result(
     return _unpacked.decode(packed)
 
 
-def _load_aside(folder: str, work: Callable[[Sequence[Task]], list[Loaded]], tasks: Sequence[Task]) -> str:
+def _load_aside(folder: str, work: Callable[[Sequence[Task]], list[Loaded]], tasks: bytes) -> str:
     """What a worker process runs: the path of its result.
 
-    The result is packed, for pickling it would cost as much as parsing; and it is left in a file, for in a pipe,
-    which holds little, the worker would wait until we have time to read.
+    Tasks and result are packed, for pickling the result would cost as much as parsing; and it is left in a file, for
+    in a pipe, which holds little, the worker would wait until we have time to read.
     """
     descriptor, path = tempfile.mkstemp(dir=folder)
     with open(descriptor, "wb") as aside:
-        aside.write(_packed.encode(work(tasks)))
+        aside.write(_packed.encode(work(_unpacked_tasks.decode(tasks))))
     return path
 
 

@@ -33,7 +33,9 @@ def _widths() -> dict[str, str]:
 _WIDTHS = _widths()
 _COMMON = {mark: _WIDTHS[mark] for mark in "，：；！？（）“”％"}
 _RARE = {mark: plain for mark, plain in _WIDTHS.items() if mark not in _COMMON}
-_ANY_RARE = re.compile("[" + "".join(map(re.escape, _RARE)) + "]")
+_RARE_IN_UTF8 = re.compile(rb"\xef[\xbc\xbd]"), re.compile(rb"\xe2\x80[\x98-\x9f]")
+"""Half-width and full-width forms, quotation marks: where one of their first bytes is, at least one of these finds it.
+Searches for one first byte each, which most texts have none of, so they take half the time of one in the text."""
 
 
 def normalise(text: str) -> str:
@@ -42,7 +44,8 @@ def normalise(text: str) -> str:
     # Replacing each mark in turn is many times as fast as str.translate on Chinese text.
     for mark, plain in _COMMON.items():
         text = text.replace(mark, plain)
-    if _ANY_RARE.search(text):
+    encoded = _encoded(text)
+    if any(rare.search(encoded) for rare in _RARE_IN_UTF8):
         for mark, plain in _RARE.items():
             text = text.replace(mark, plain)
     return text

@@ -50,7 +50,7 @@ def split_footer(body: str) -> tuple[str, str]:
 
 def web_url(url: str) -> str:
     """An absolute http or https URL in ASCII, without credentials; "" for anything else."""
-    if _PLAIN_URL.fullmatch(url):
+    if not url or _PLAIN_URL.fullmatch(url):
         return url
     url = "".join(url.split()) if "\n" in url else url.strip()
     try:

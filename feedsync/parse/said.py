@@ -126,12 +126,12 @@ def _key(said: Said) -> tuple[str | None, tuple[str, ...]]:
     """The key: from an explicit code, else a source URL, else the file name; conflicts are remarked."""
     found = [
         key_of_code(said.code),
-        next((key for url in dict.fromkeys(said.urls + said.aliases) if (key := key_of_url(url))), None),
+        next((key for url in said.urls + said.aliases if url and (key := key_of_url(url))), None),
         key_of_name(said.name),
     ]
     keys = [key for key in found if key]
-    if not keys:
-        return None, ()
+    if len(set(keys)) <= 1:
+        return (keys[0] if keys else None), ()
     others = sorted(set(keys[1:]) - {keys[0]})
     remarks = tuple(f"the document also names {other}; it is taken for {keys[0]}" for other in others)
     return keys[0], remarks

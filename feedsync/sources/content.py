@@ -30,7 +30,7 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
     Raises FileNotFoundError when it is gone, StillBeingWritten when it is not whole yet, and Refused
     (`unreadable`, `not-a-file`, `too-large`).
     """
-    full = os.path.join(os.fsencode(source.path), found.path)
+    full = b"%s/%s" % (os.fsencode(source.path), found.path)
     try:
         try:
             descriptor = os.open(full, _READING)
@@ -67,9 +67,10 @@ def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
         ) from error
     finally:
         os.close(descriptor)
-    if Stat.of(before) != Stat.of(after) or len(content) != after.st_size:
+    found_as = Stat.of(after)
+    if Stat.of(before) != found_as or len(content) != found_as.size:
         raise StillBeingWritten
-    return content, Stat.of(after)
+    return content, found_as
 
 
 def _open_for_writing(descriptor: int) -> bool:

@@ -13,14 +13,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, inspect
+from sqlalchemy import insert, inspect, select
 
 from feedsync.errors import ConfigError, LockError, StoreError
 from feedsync.model import Article, Attribution, Body, Category, Credit, Moment, Role, Symbol, Title
 from feedsync.publish import Publisher
 from feedsync.store import Store, database, exclusive
 from feedsync.store.codec import decode, encode, narrow, widen
-from feedsync.store.schema import APPLICATION_ID, metadata, sources
+from feedsync.store.listed import among, rows_of
+from feedsync.store.schema import APPLICATION_ID, metadata, sources, terms
 from tests.conftest import Desk, post
 
 
@@ -280,3 +281,21 @@ def test_a_damaged_text_is_told_with_a_remedy(desk: Desk, damaged: bytes) -> Non
     with pytest.raises(StoreError, match="damaged") as caught:
         Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
     assert "restore" in caught.value.remedy
+
+
+def test_a_list_of_whatever_length_is_one_parameter(tmp_path: Path) -> None:
+    """More than SQLite takes as parameters of their own; numbers of 63 bits and Chinese, too."""
+    values = [*(f"名{number}" for number in range(40_000)), "it's \"quoted\"\\", "", "\U0001f4c8"]
+    ids = range(2**62, 2**62 + len(values))
+    rows = [
+        {"id": i, "scheme": "tag", "value": value, "label": "", "articles": 0, "changed_seq": 0, "published_seq": 0}
+        for i, value in zip(ids, values, strict=True)
+    ]
+    texts = select(terms.c.id).where(among(terms.c.value))
+    numbers = select(terms.c.value).where(among(terms.c.id))
+    with Store.open(url(tmp_path / "db")) as store, store.writing() as writer:
+        writer.connection.execute(insert(terms), rows)
+        assert sorted(rows_of(writer.connection, texts, values)) == [(i,) for i in ids]
+        assert sorted(rows_of(writer.connection, numbers, ids)) == sorted((value,) for value in values)
+        assert rows_of(writer.connection, numbers, iter(())) == []
+        assert rows_of(writer.connection, numbers, {-1, ids[3]}) == [("名3",)]

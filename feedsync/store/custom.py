@@ -18,6 +18,7 @@ from feedsync.model import CUSTOM, CustomFeed
 from feedsync.parse import text_of
 from feedsync.query import selection_of, subject_of
 from feedsync.store.codec import id_of_key, to_us
+from feedsync.store.listed import among, listed, rows_of
 from feedsync.store.places import standing
 from feedsync.store.schema import articles, bodies, custom_feeds, memberships, terms, tombstones
 from feedsync.store.search import Index
@@ -31,13 +32,25 @@ if TYPE_CHECKING:
     from feedsync.model import Change
     from feedsync.query import Selection
 
-_CHUNK = 400
-
 # An article stands where it stood before the change that is being stored.
 _STANDING = text(
     "SELECT m.term_id, m.article_id FROM json_each(:spots) AS spot CROSS JOIN custom_feeds AS feed "
     "CROSS JOIN memberships AS m ON m.term_id = feed.term_id AND m.article_id = json_extract(spot.value, '$[0]') "
     "AND m.published_us = json_extract(spot.value, '$[1]')"
+)
+
+
+# An outer join, so that SQLite begins with the articles of the list: it would rather go through every feed.
+_HOLDING = (
+    select(memberships.c.term_id)
+    .select_from(
+        articles.outerjoin(
+            memberships,
+            standing(memberships.c) & memberships.c.term_id.in_(select(custom_feeds.c.term_id)),
+        )
+    )
+    .where(among(articles.c.id))
+    .distinct()
 )
 
 
@@ -105,7 +118,7 @@ class Custom:
             for article_id, change in zip(ids, changes, strict=True)
             if change.before
         ]
-        for term_id, article_id in self._connection.execute(_STANDING, {"spots": msgspec.json.encode(stood).decode()}):
+        for term_id, article_id in self._connection.execute(_STANDING, {"spots": listed(stood)}):
             found[position[article_id]][0].add(name[term_id])
         for number, change in enumerate(changes):
             if change.after.hidden:
@@ -122,10 +135,7 @@ class Custom:
 
     def holding(self, article_ids: Sequence[int]) -> list[int]:
         """The terms of the feeds in which some of these articles stand."""
-        m = memberships.c
-        statement = select(m.term_id).join(articles, standing(m))
-        statement = statement.where(m.term_id.in_(select(custom_feeds.c.term_id)), articles.c.id.in_(article_ids))
-        return list(self._connection.execute(statement.distinct()).scalars())
+        return [row.term_id for row in rows_of(self._connection, _HOLDING, article_ids) if row.term_id is not None]
 
     def _term_id(self, name: str) -> int:
         """The term of a feed, made when there never was one of that name."""
@@ -161,10 +171,9 @@ class Custom:
                     "revised_us": to_us(known.updated) if known.revised else None,
                 }
         held = set(self._connection.execute(select(m.article_id).where(m.term_id == term_id)).scalars())
-        gone = sorted(held - meant.keys())
-        for start in range(0, len(gone), _CHUNK):
-            here = m.term_id == term_id, m.article_id.in_(gone[start : start + _CHUNK])
-            self._connection.execute(delete(memberships).where(*here))
+        if gone := held - meant.keys():
+            here = m.term_id == term_id, among(m.article_id)
+            self._connection.execute(delete(memberships).where(*here), {"listed": gone})
         if joined := [row for article_id, row in meant.items() if article_id not in held]:
             self._connection.execute(insert(memberships), joined)
         self._connection.execute(update(terms).where(terms.c.id == term_id).values(articles=len(meant)))

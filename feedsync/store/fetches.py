@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from feedsync.store.codec import from_us, to_us
+from feedsync.store.listed import among
 from feedsync.store.schema import fetches, hosts, sources
 from feedsync.values import Struct
 
@@ -115,11 +116,9 @@ class Fetches:
             )
 
     def forget(self, source_id: int, locations: Sequence[str]) -> None:
-        for start in range(0, len(locations), 500):
-            chunk = locations[start : start + 500]
-            self._connection.execute(
-                delete(fetches).where(fetches.c.source_id == source_id, fetches.c.location.in_(chunk))
-            )
+        if locations:
+            here = fetches.c.source_id == source_id, among(fetches.c.location)
+            self._connection.execute(delete(fetches).where(*here), {"listed": locations})
 
     def hosts(self) -> list[HostRow]:
         return [

@@ -5,12 +5,12 @@ The order in a category is that of its feed: newest publication first, ties by a
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, bindparam, func, select
 
 from feedsync.store.codec import from_us, to_us
+from feedsync.store.listed import among, rows_of
 from feedsync.store.schema import articles, memberships, shifts, terms
 from feedsync.values import Struct
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Table
-
-_CHUNK = 400
 
 
 class Beside(Struct, frozen=True):
@@ -46,21 +44,16 @@ class Places:
 
     def beside(self, members: Mapping[int, Sequence[int]]) -> list[Beside]:
         """What stands before and after members of categories: ids of articles by id of the term."""
-        a, m = articles.c, memberships.c
-        found: list[Beside] = []
-        for term_id, ids in members.items():
-            for start in range(0, len(ids), _CHUNK):
-                chunk = ids[start : start + _CHUNK]
-                # A tuple of both in a list of tuples would be clearer, but SQLite then reads the whole table.
-                statement = (
-                    _beside(memberships).join(articles, standing(m)).where(m.term_id == term_id, a.id.in_(chunk))
-                )
-                found += (Beside(*row) for row in self.connection.execute(statement))
-        return found
+        return [
+            Beside(*row)
+            for term_id, ids in members.items()
+            for row in rows_of(self.connection, _BESIDE, ids, term=term_id)
+            if row.article_id is not None
+        ]
 
     def beside_shifts(self) -> list[Beside]:
         """What stands now before and after every place that was joined or left since its category was published."""
-        return [Beside(*row) for row in self.connection.execute(_beside(shifts))]
+        return [Beside(*row) for row in self.connection.execute(_BESIDE_SHIFTS)]
 
     def shifts(self, term_id: int) -> list[Spot]:
         """The places of a category that were joined or left since it was published."""
@@ -109,20 +102,10 @@ class Places:
 
     def newest_of_each(self, term_ids: Iterable[int], limit: int) -> dict[int, list[int]]:
         """The newest articles of each of these terms."""
-        m = memberships.c
-        last = _nth_newest(limit - 1)
-        wanted = list(term_ids)
-        found: dict[int, list[int]] = {term_id: [] for term_id in wanted}
-        for start in range(0, len(wanted), _CHUNK):
-            statement = (
-                select(m.term_id, m.article_id)
-                .join(terms, terms.c.id == m.term_id)
-                .where(terms.c.id.in_(wanted[start : start + _CHUNK]), m.published_us >= last)
-                .order_by(m.published_us.desc(), m.article_id)
-            )
-            for term_id, article_id in self.connection.execute(statement):
-                if len(found[term_id]) < limit:  # many may share the last one's moment
-                    found[term_id].append(article_id)
+        found: dict[int, list[int]] = {term_id: [] for term_id in term_ids}
+        for term_id, article_id in rows_of(self.connection, _NEWEST_OF_EACH, found, nth=limit - 1):
+            if len(found[term_id]) < limit:  # many may share the last one's moment
+                found[term_id].append(article_id)
         return found
 
 
@@ -131,18 +114,17 @@ def standing(m: Any) -> ColumnElement[bool]:
     return and_(m.published_us == articles.c.published_us, m.article_id == articles.c.id)
 
 
-def _nth_newest(offset: int) -> Any:
-    """When the article at a place of a term's order was published; before everything where it has fewer."""
+def _nth_newest() -> Any:
+    """When the article at the place `nth` of a term's order was published; before everything where it has fewer."""
     inner = memberships.alias("inner")
     moment = select(inner.c.published_us).where(inner.c.term_id == terms.c.id).order_by(inner.c.published_us.desc())
-    return func.coalesce(moment.limit(1).offset(offset).correlate(terms).scalar_subquery(), -(2**63))
+    return func.coalesce(moment.limit(1).offset(bindparam("nth")).correlate(terms).scalar_subquery(), -(2**63))
 
 
 def _instant(us: int | None) -> datetime | None:
     return None if us is None else from_us(us)
 
 
-@cache
 def _beside(spots: Table) -> Select[Any]:
     """Who stands beside the rows of `memberships` or `shifts`."""
     return select(spots.c.article_id, spots.c.term_id, _next(spots, newer=True), _next(spots, newer=False))
@@ -168,3 +150,20 @@ def _next(spots: Table, *, newer: bool) -> Any:
         first(tied & (article > spots.c.article_id), article),
         first(now < spots.c.published_us, now.desc(), article),
     )
+
+
+# Asked at each publication: to make a statement anew takes longer than to execute it.
+_M = memberships.c
+# An outer join, so that SQLite begins with the articles of the list: it would rather go through the whole category.
+_BESIDE = (
+    _beside(memberships)
+    .select_from(articles.outerjoin(memberships, standing(_M) & (_M.term_id == bindparam("term"))))
+    .where(among(articles.c.id))
+)
+_BESIDE_SHIFTS = _beside(shifts)
+_NEWEST_OF_EACH = (
+    select(_M.term_id, _M.article_id)
+    .join(terms, terms.c.id == _M.term_id)
+    .where(among(terms.c.id), _M.published_us >= _nth_newest())
+    .order_by(_M.published_us.desc(), _M.article_id)
+)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, func, select
 
 from feedsync.model import ALL, Entry, Known, Origin, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
+from feedsync.store.listed import among, rows_of
 from feedsync.store.places import Places
 from feedsync.store.schema import (
     HELD,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
     from feedsync.model import Article
 
-_CHUNK = 500
+_FEW = 100
+"""Entries that are in memory at once, for a text may be large."""
+
 _SHOWN = ~articles.c.held & articles.c.withdrawn_us.is_(None)
 
 
@@ -71,21 +74,10 @@ class Reader(Places, Sources, Terms, Windows):
 
     def known(self, keys: Sequence[str]) -> dict[str, Known]:
         """The articles of these keys that exist, with what each of their documents says."""
-        ids = [id_of_key(key) for key in keys]
-        rows: list[Row[Any]] = []
+        rows = rows_of(self.connection, _HEADS, map(id_of_key, keys))
         said: dict[int, dict[Origin, bytes]] = {}
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
-            rows += self.connection.execute(select(articles).where(articles.c.id.in_(chunk)))
-            if not rows:
-                continue
-            statement = (
-                select(documents.c.article_id, sources.c.name, documents.c.location, documents.c.facts)
-                .join(sources, sources.c.id == documents.c.source_id)
-                .where(documents.c.article_id.in_(chunk))
-            )
-            for article_id, name, location, facts in self.connection.execute(statement):
-                said.setdefault(article_id, {})[Origin(name, location)] = facts
+        for article_id, name, location, facts in rows_of(self.connection, _SAID, (row.id for row in rows)):
+            said.setdefault(article_id, {})[Origin(name, location)] = facts
         return {
             row.key: _known(row, {origin: decode(facts) for origin, facts in said.get(row.id, {}).items()})
             for row in rows
@@ -93,12 +85,8 @@ class Reader(Places, Sources, Terms, Windows):
 
     def words(self, keys: Sequence[str]) -> dict[str, Word]:
         """The operator's last words on these articles, whether they exist or not."""
-        w = withdrawals.c
-        found: dict[str, Word] = {}
-        for start in range(0, len(keys), _CHUNK):
-            for row in self.connection.execute(select(withdrawals).where(w.key.in_(keys[start : start + _CHUNK]))):
-                found[row.key] = Word(row.withdrawn, from_us(row.at_us), row.reason)
-        return found
+        rows = rows_of(self.connection, _WORDS, keys)
+        return {row.key: Word(row.withdrawn, from_us(row.at_us), row.reason) for row in rows}
 
     def tombstones(self, term_id: int, within: timedelta, limit: int) -> list[Tombstone]:
         """What was withdrawn from a feed within a span before its newest arrival or after it, newest first."""
@@ -116,28 +104,19 @@ class Reader(Places, Sources, Terms, Windows):
 
     def seqs(self, ids: Iterable[int]) -> dict[int, int]:
         """The change sequence of articles: what an entry was drawn from."""
-        wanted = list(ids)
-        found: dict[int, int] = {}
-        for start in range(0, len(wanted), _CHUNK):
-            rows = self.connection.execute(_SEQS, {"ids": wanted[start : start + _CHUNK]}).all()
-            found.update((article_id, seq) for article_id, seq in rows)
-        return found
+        return dict(rows_of(self.connection, _SEQS, ids))
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""
-        for start in range(0, len(ids), 100):
-            chunk = ids[start : start + 100]
-            rows = {row.id: row for row in self.connection.execute(_ENTRIES, {"ids": chunk}).all()}
+        for start in range(0, len(ids), _FEW):
+            chunk = ids[start : start + _FEW]
+            rows = {row.id: row for row in rows_of(self.connection, _ENTRIES, chunk)}
             for article_id in chunk:
                 yield article_id, Entry(_known(rows[article_id], {}), rows[article_id].html)
 
     def heads(self, ids: Sequence[int]) -> dict[int, Known]:
         """What is known of articles, without their HTML."""
-        found: dict[int, Known] = {}
-        for start in range(0, len(ids), _CHUNK):
-            rows = self.connection.execute(_HEADS, {"ids": ids[start : start + _CHUNK]}).all()
-            found |= {row.id: _known(row, {}) for row in rows}
-        return found
+        return {row.id: _known(row, {}) for row in rows_of(self.connection, _HEADS, ids)}
 
     def changed_entries(self, after: tuple[int, int], limit: int) -> list[tuple[tuple[int, int], Entry]]:
         """Articles that changed after a point, each with its point: its sequence, and its id among equals.
@@ -169,12 +148,8 @@ class Reader(Places, Sources, Terms, Windows):
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that are articles, published or held."""
-        wanted = sorted(keys)
-        found: set[str] = set()
-        for start in range(0, len(wanted), _CHUNK):
-            ids = [id_of_key(key) for key in wanted[start : start + _CHUNK]]
-            found.update(self.connection.execute(select(articles.c.key).where(articles.c.id.in_(ids))).scalars())
-        return found
+        rows = rows_of(self.connection, select(articles.c.key).where(_AMONG), map(id_of_key, keys))
+        return {row.key for row in rows}
 
     def newest_arrival(self) -> datetime | None:
         """When the last published article came in."""
@@ -185,12 +160,9 @@ class Reader(Places, Sources, Terms, Windows):
 
     def pages(self, keys: Sequence[str]) -> dict[str, bool]:
         """Those of these articles that are not held, and whether their pages are gone for good, being withdrawn."""
-        found: dict[str, bool] = {}
-        for start in range(0, len(keys), _CHUNK):
-            ids = [id_of_key(key) for key in keys[start : start + _CHUNK]]
-            statement = select(articles.c.key, articles.c.withdrawn_us).where(articles.c.id.in_(ids), ~articles.c.held)
-            found |= {key: withdrawn is not None for key, withdrawn in self.connection.execute(statement)}
-        return found
+        statement = select(articles.c.key, articles.c.withdrawn_us).where(_AMONG, ~articles.c.held)
+        rows = rows_of(self.connection, statement, map(id_of_key, keys))
+        return {key: withdrawn is not None for key, withdrawn in rows}
 
     def totals(self) -> dict[str, int]:
         """How many articles are published, held back and withdrawn; how many revisions and refusals there are."""
@@ -210,20 +182,12 @@ class Reader(Places, Sources, Terms, Windows):
 
     def revised(self, keys: Sequence[str]) -> dict[str, list[Revision]]:
         """Of these articles those that had more than one meaning: all of them with their HTML, oldest first."""
-        r = revisions.c
+        ids = {id_of_key(key): key for key in keys}
         found: dict[str, list[Revision]] = {}
-        for start in range(0, len(keys), _CHUNK):
-            ids = {id_of_key(key): key for key in keys[start : start + _CHUNK]}
-            several = select(r.article_id).where(r.article_id.in_(ids)).group_by(r.article_id).having(func.count() > 1)
-            statement = (
-                select(revisions, bodies.c.html)
-                .join(bodies, (bodies.c.article_id == r.article_id) & (bodies.c.digest == r.body))
-                .where(r.article_id.in_(list(self.connection.execute(several).scalars())))
-                .order_by(r.article_id, r.at_us)
-            )
-            for row in self.connection.execute(statement):
-                revision = Revision(from_us(row.at_us), row.title, row.body, row.html)
-                found.setdefault(ids[row.article_id], []).append(revision)
+        several = (row.article_id for row in rows_of(self.connection, _SEVERAL, ids))
+        for row in rows_of(self.connection, _MEANINGS, several):
+            revision = Revision(from_us(row.at_us), row.title, row.body, row.html)
+            found.setdefault(ids[row.article_id], []).append(revision)
         return found
 
     def aliases(self, key: str) -> list[str]:
@@ -257,10 +221,24 @@ def _entries() -> Select[Any]:
 
 
 # Asked for each feed: to make a statement anew takes longer than to execute it.
-_AMONG = articles.c.id.in_(bindparam("ids", expanding=True))
+_AMONG = among(articles.c.id)
 _SEQS = select(articles.c.id, articles.c.seq).where(_AMONG)
 _HEADS = select(articles).where(_AMONG)
 _ENTRIES = _entries().where(_AMONG)
+_SAID = (
+    select(documents.c.article_id, sources.c.name, documents.c.location, documents.c.facts)
+    .join(sources, sources.c.id == documents.c.source_id)
+    .where(among(documents.c.article_id))
+)
+_WORDS = select(withdrawals).where(among(withdrawals.c.key))
+_R = revisions.c
+_SEVERAL = select(_R.article_id).where(among(_R.article_id)).group_by(_R.article_id).having(func.count() > 1)
+_MEANINGS = (
+    select(revisions, bodies.c.html)
+    .join(bodies, (bodies.c.article_id == _R.article_id) & (bodies.c.digest == _R.body))
+    .where(among(_R.article_id))
+    .order_by(_R.article_id, _R.at_us)
+)
 
 
 def _known(row: Row[Any], said: dict[Origin, Article]) -> Known:

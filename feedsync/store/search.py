@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from feedsync.parse import text_of
 from feedsync.query import And, Before, Field, Not, Or, Since, Text, matches, subject_of
 from feedsync.store.codec import id_of_key, to_us
+from feedsync.store.listed import among, rows_of
 from feedsync.store.read import Reader
 from feedsync.store.schema import articles, search_numbers, state, terms
 from feedsync.text import digest
@@ -101,14 +102,10 @@ class Index:
         }
         digests = {article_id: _digest(subject) for article_id, subject in subjects.items()}
         known = search_numbers.c
-        for start in range(0, len(subjects), 500):
-            some = list(subjects)[start : start + 500]
-            rows = self._connection.execute(
-                select(known.article_id, known.digest).where(known.article_id.in_(some))
-            ).all()
-            for article_id, indexed in rows:
-                if digests[article_id] == indexed:
-                    del subjects[article_id]
+        before = select(known.article_id, known.digest).where(among(known.article_id))
+        for article_id, indexed in rows_of(self._connection, before, list(subjects)):
+            if digests[article_id] == indexed:
+                del subjects[article_id]
         # Numbers only grow: one that was ever used would bring former words back.
         first = 1 + int(self._connection.execute(select(func.max(known.number))).scalar() or 0)
         numbers = {article_id: first + offset for offset, article_id in enumerate(subjects)}

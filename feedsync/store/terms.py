@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, exists, func, select
 
+from feedsync.store.listed import among, rows_of
 from feedsync.store.schema import custom_feeds, terms, tombstones
 from feedsync.values import Struct
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select
 
-_CHUNK = 500
 _TOLD = exists().where(tombstones.c.term_id == terms.c.id)
 _ASKED = exists().where(custom_feeds.c.term_id == terms.c.id)
 _STANDING = (terms.c.articles > 0) | _TOLD | _ASKED
@@ -72,12 +72,7 @@ class Terms:
 
     def named_terms(self, scheme: str, values: Iterable[str]) -> dict[str, Term]:
         """The terms of a scheme that have these values, by value."""
-        wanted = sorted(set(values))
-        return {
-            term.value: term
-            for start in range(0, len(wanted), _CHUNK)
-            for term in self._told(_NAMED, {"scheme": scheme, "values": wanted[start : start + _CHUNK]})
-        }
+        return {row.value: Term(*row) for row in rows_of(self.connection, _NAMED, values, scheme=scheme)}
 
     def standing(self, *schemes: str) -> int:
         """How many terms of these schemes have feeds."""
@@ -95,5 +90,5 @@ def _of(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(terms, _TOLD, _ASKED).where(*conditions).order_by(terms.c.scheme, terms.c.value)
 
 
-_NAMED = _of(terms.c.scheme == bindparam("scheme"), terms.c.value.in_(bindparam("values", expanding=True)))
+_NAMED = _of(terms.c.scheme == bindparam("scheme"), among(terms.c.value))
 """Asked for each feed: to make a statement anew takes longer than to execute it."""

@@ -13,6 +13,7 @@ from feedsync.model import CATEGORY, CUSTOM
 from feedsync.store.codec import encode, id_of_key, narrow, to_us
 from feedsync.store.custom import Custom
 from feedsync.store.filing import LEARNT, Filed, filed
+from feedsync.store.listed import among, rows_of
 from feedsync.store.read import Reader
 from feedsync.store.schema import (
     aliases,
@@ -125,13 +126,9 @@ class Writer(Reader):
 
     def release(self, source_id: int, locations: Sequence[str]) -> None:
         """Take documents out of quarantine."""
-        for start in range(0, len(locations), 500):
-            self.connection.execute(
-                delete(quarantine).where(
-                    quarantine.c.source_id == source_id,
-                    quarantine.c.location.in_(locations[start : start + 500]),
-                )
-            )
+        if locations:
+            here = quarantine.c.source_id == source_id, among(quarantine.c.location)
+            self.connection.execute(delete(quarantine).where(*here), {"listed": locations})
 
     def apply(self, changes: Sequence[Change], now: datetime) -> None:
         """Store what `plan.decide` decided, and mark all feeds it touches."""
@@ -261,34 +258,20 @@ class Writer(Reader):
 
     def _note_shifts(self, shifted: list[Values]) -> None:
         """Remember where categories that are published were joined or left: pages about those places are due."""
-        ids = sorted({row[0] for row in shifted})
-        published: set[int] = set()
-        for start in range(0, len(ids), 500):
-            statement = select(terms.c.id).where(terms.c.id.in_(ids[start : start + 500]), terms.c.published_seq >= 0)
-            published.update(self.connection.execute(statement).scalars())
+        published = {row.id for row in rows_of(self.connection, _PUBLISHED, {row[0] for row in shifted})}
         self._upsert(shifts, [row for row in shifted if row[0] in published], keep=True)
 
     def _relabel(self, counts: dict[tuple[int, str], int], seq: int) -> None:
         """Count suggestions, and give each term the label most often suggested (of equals, the lesser)."""
         if not counts:
             return
-        statement = upsert(term_labels)
-        self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["term_id", "label"],
-                set_={"articles": term_labels.c.articles + statement.excluded.articles},
-            ),
-            [{"term_id": term, "label": label, "articles": count} for (term, label), count in counts.items()],
-        )
+        rows = [{"b_term": term, "b_label": label, "b_count": count} for (term, label), count in counts.items()]
+        self._many(_SUGGEST, rows)
         ids = sorted({term for term, _ in counts})
         best: dict[int, tuple[int, str]] = {}
-        for start in range(0, len(ids), 500):
-            chosen = select(term_labels).where(
-                term_labels.c.term_id.in_(ids[start : start + 500]), term_labels.c.articles > 0
-            )
-            for row in self.connection.execute(chosen):
-                best[row.term_id] = min(best.get(row.term_id, (0, "")), (-row.articles, row.label))
-        current = {row.id: row for row in self.connection.execute(select(terms).where(terms.c.id.in_(ids)))}
+        for row in rows_of(self.connection, _SUGGESTED, ids):
+            best[row.term_id] = min(best.get(row.term_id, (0, "")), (-row.articles, row.label))
+        current = {row.id: row for row in rows_of(self.connection, _TERMS, ids)}
         for term_id in ids:
             label = best.get(term_id, (0, ""))[1]
             term = current[term_id]
@@ -317,14 +300,9 @@ class Writer(Reader):
     def _term_ids(self, wanted: set[Term]) -> dict[Term, int]:
         found: dict[Term, int] = {}
         for scheme in {scheme for scheme, _ in wanted}:
-            values = sorted(value for s, value in wanted if s == scheme)
-            for start in range(0, len(values), 500):
-                rows = self.connection.execute(
-                    select(terms.c.id, terms.c.value).where(
-                        terms.c.scheme == scheme, terms.c.value.in_(values[start : start + 500])
-                    )
-                )
-                found |= {(scheme, row.value): row.id for row in rows}
+            values = [value for s, value in wanted if s == scheme]
+            rows = rows_of(self.connection, _TERM_IDS, values, scheme=scheme)
+            found |= {(scheme, value): term_id for term_id, value in rows}
         missing = sorted(wanted - found.keys())
         if missing:
             first = 1 + (self.connection.execute(select(func.max(terms.c.id))).scalar() or 0)
@@ -399,6 +377,17 @@ _MOVE = (
 _COUNT = update(terms).where(terms.c.id == bindparam("b_id")).values(articles=terms.c.articles + bindparam("b_count"))
 _TOUCH = update(terms).where(terms.c.id == bindparam("b_id")).values(changed_seq=bindparam("b_seq"))
 _SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
+_TERM_IDS = select(terms.c.id, terms.c.value).where(terms.c.scheme == bindparam("scheme"), among(terms.c.value))
+_TERMS = select(terms).where(among(terms.c.id))
+_PUBLISHED = select(terms.c.id).where(among(terms.c.id), terms.c.published_seq >= 0)
+_SUGGESTED = select(term_labels).where(among(term_labels.c.term_id), term_labels.c.articles > 0)
+_SUGGESTION = upsert(term_labels).values(
+    term_id=bindparam("b_term"), label=bindparam("b_label"), articles=bindparam("b_count")
+)
+_SUGGEST = _SUGGESTION.on_conflict_do_update(
+    index_elements=["term_id", "label"],
+    set_={"articles": term_labels.c.articles + _SUGGESTION.excluded.articles},
+)
 _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
 
 

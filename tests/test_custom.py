@@ -219,7 +219,7 @@ def test_only_what_changed_is_looked_at(desk: Desk, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("few", [500, 1])
 def test_a_learnt_name_reaches_custom_feeds(desk: Desk, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsync.store.write._FEW", few)
+    monkeypatch.setattr("feedsync.store.memberships._FEW", few)
     ask(desk, CustomFeed("f", "题", "标题甲"))
     desk.put("a.md", post(key(1), "标题甲", chart("1.601628")))
     desk.run()

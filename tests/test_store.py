@@ -285,7 +285,7 @@ def test_a_damaged_text_is_told_with_a_remedy(desk: Desk, damaged: bytes) -> Non
 
 def test_a_list_of_whatever_length_is_one_parameter(tmp_path: Path) -> None:
     """More than SQLite takes as parameters of their own; numbers of 63 bits and Chinese, too."""
-    values = [*(f"名{number}" for number in range(40_000)), "it's \"quoted\"\\", "", "\U0001f4c8"]
+    values = [*(f"名{number}" for number in range(40_000)), 'it\'s "quoted"\\', "", "\U0001f4c8"]
     ids = range(2**62, 2**62 + len(values))
     rows = [
         {"id": i, "scheme": "tag", "value": value, "label": "", "articles": 0, "changed_seq": 0, "published_seq": 0}

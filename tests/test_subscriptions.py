@@ -126,7 +126,7 @@ def test_a_symbol_an_article_is_about_is_told_from_one_it_mentions(desk: Desk) -
 
 @pytest.mark.parametrize("few", [500, 1])
 def test_names_of_symbols_are_learnt_from_other_articles(desk: Desk, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsync.store.write._FEW", few)
+    monkeypatch.setattr("feedsync.store.memberships._FEW", few)
     desk.put("a.md", post(key(1), "甲", chart("1.601628")))
     desk.put("z.md", post(key(9), "别的", mention("0.000001", "平安银行")))
     desk.run()

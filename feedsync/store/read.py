@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from feedsync.model import ALL, Entry, Known, Origin, Withdrawal, Word
 from feedsync.store.codec import decode, from_us, id_of_key, to_us
@@ -70,7 +70,7 @@ class Reader(Places, Sources, Terms, Windows):
         self.connection = connection
 
     def state(self, name: str) -> str | None:
-        return self.connection.execute(select(state.c.value).where(state.c.name == name)).scalar()
+        return self.connection.execute(_STATE, {"name": name}).scalar()
 
     def known(self, keys: Sequence[str]) -> dict[str, Known]:
         """The articles of these keys that exist, with what each of their documents says."""
@@ -221,6 +221,7 @@ def _entries() -> Select[Any]:
 
 
 # Asked for each feed: to make a statement anew takes longer than to execute it.
+_STATE = select(state.c.value).where(state.c.name == bindparam("name"))
 _AMONG = among(articles.c.id)
 _SEQS = select(articles.c.id, articles.c.seq).where(_AMONG)
 _HEADS = select(articles).where(_AMONG)

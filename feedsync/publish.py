@@ -23,7 +23,6 @@ from feedsync.shares import (
     MANY_PAGES,
     PAGES_PER_SHARE,
     Crew,
-    Feeds,
     Pages,
     PublishReport,
     archives_in_shares,
@@ -190,17 +189,16 @@ class Publisher:
         """
         with store.reading() as reader:
             due = reader.due(ALL, *self._schemes)
+            front = bool(due) or not reader.terms(ALL)
             much = self._is_much(reader, due) or bool(workers and workers.running and len(due) >= FEW_FEEDS)
             with (
+                self.tree.batch() as last,
                 self.tree.batch(aside=not much) as batch,  # with a crew, all processors are at work anyway
                 Crew(workers if much else None, store, self.tree, self.presentation) as crew,
             ):
 
                 def put(shares: Sequence[Share]) -> Iterator[int]:
-                    check = partial(progress, 0)
-                    for number, share in crew.put(shares, self._drawing, reader, batch, check):
-                        report.take(share)
-                        yield number
+                    return _counted(report, crew.put(shares, self._drawing, reader, batch, partial(progress, 0)))
 
                 before = pages_seq = pages_through(reader)
                 beside: set[int] = set()
@@ -214,22 +212,25 @@ class Publisher:
                 new = [term for term in feeds if term.published_seq < 0]
                 old = [term for term in feeds if term.published_seq >= 0]
                 self._put_lists(reader, batch, new, put)
+                everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
-                for wanted in (True, False):
-                    for _ in put(feeds_in_shares([term for term in feeds if (term.scheme == CATEGORY) is wanted])):
+                groups = (
+                    [t for t in feeds if t.scheme == CATEGORY],
+                    [t for t in feeds if t.scheme != CATEGORY],
+                    everything,
+                )
+                for group in [[*feeds, *everything]] if much else groups:
+                    drawn = put(feeds_in_shares(group))
+                    if much and front:  # while workers begin; it is put in place at the end
+                        report.removed += self._put_front(reader, last)
+                    for _ in drawn:
                         _settle_many(batch)
                     batch.settle()
                 report.take(put_pages(batch, self._still(reader, beside, before)))
                 self._put_lists(reader, batch, old, put)
-                everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
-                report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
-            front = bool(due) or not reader.terms(ALL)
+                if front and not much:
+                    report.removed += self._put_front(reader, last)
             with self.tree.batch() as batch:
-                for path, content in (*self._drawing.front(reader), *self._drawing.fixed()) if front else ():
-                    batch.put(path, content)
-                if front:
-                    for path in self._drawing.vacant():
-                        report.removed += batch.remove(path)
                 for path, target in self.audit.aliases():
                     batch.alias(path, target)
             standing = self._drawing.feeds if front else 1 + reader.standing(*self._schemes)
@@ -255,6 +256,12 @@ class Publisher:
                 _settle_many(batch)
         for _ in put(first_pages_in_shares(due)):
             _settle_many(batch)
+
+    def _put_front(self, reader: Reader, batch: Batch) -> int:
+        """The index, the lists of feeds and what never changes; how many lists are gone."""
+        for path, content in (*self._drawing.front(reader), *self._drawing.fixed()):
+            batch.put(path, content)
+        return sum(batch.remove(path) for path in self._drawing.vacant())
 
     def _put_all_pages(
         self,
@@ -350,6 +357,13 @@ class Publisher:
 def _articles(reader: Reader) -> int:
     """How many articles there are."""
     return sum(term.articles for term in reader.terms(ALL))
+
+
+def _counted(report: PublishReport, drawn: Iterable[tuple[int, PublishReport]]) -> Iterator[int]:
+    """The numbers of shares as they come, counted in a report."""
+    for number, share in drawn:
+        report.take(share)
+        yield number
 
 
 def _settle_many(batch: Batch) -> None:

@@ -215,13 +215,28 @@ class Crew:
     ) -> Iterator[tuple[int, PublishReport]]:
         """Put all of it into a batch: the number of each share that is there, in no order, and what it came to.
 
-        `check` is called between shares and while waiting for one; it may raise.
+        Workers begin at once, and this process with the first that is asked for. `check` is called between shares and
+        while waiting for one; it may raise.
         """
         left = deque(enumerate(shares))
+        self._hand_out(left)
+        return self._put(left, drawing, reader, batch, check)
+
+    def _hand_out(self, left: deque[tuple[int, Share]]) -> None:
+        while self._workers and left and len(self._waiting) < self._ahead:
+            number, share = left.popleft()
+            self._waiting.append((number, share, self._workers.submit(_aside, self._job, share)))
+
+    def _put(
+        self,
+        left: deque[tuple[int, Share]],
+        drawing: Drawing,
+        reader: Reader,
+        batch: Batch,
+        check: Callable[[], object],
+    ) -> Iterator[tuple[int, PublishReport]]:
         while left or self._waiting:
-            while self._workers and left and len(self._waiting) < self._ahead:
-                number, share = left.popleft()
-                self._waiting.append((number, share, self._workers.submit(_aside, self._job, share)))
+            self._hand_out(left)
             check()
             if left and not (self._waiting and self._waiting[0][2].done()):
                 number, share = left.popleft()

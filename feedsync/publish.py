@@ -23,6 +23,7 @@ from feedsync.shares import (
     MANY_PAGES,
     PAGES_PER_SHARE,
     Crew,
+    Feeds,
     Pages,
     PublishReport,
     archives_in_shares,
@@ -214,11 +215,7 @@ class Publisher:
                 self._put_lists(reader, batch, new, put)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
-                groups = (
-                    [t for t in feeds if t.scheme == CATEGORY],
-                    [t for t in feeds if t.scheme != CATEGORY],
-                    everything,
-                )
+                groups = [t for t in feeds if t.scheme == CATEGORY], [t for t in feeds if t.scheme != CATEGORY]
                 for group in [[*feeds, *everything]] if much else groups:
                     drawn = put(feeds_in_shares(group))
                     if much and front:  # while workers begin; it is put in place at the end
@@ -228,8 +225,9 @@ class Publisher:
                     batch.settle()
                 report.take(put_pages(batch, self._still(reader, beside, before)))
                 self._put_lists(reader, batch, old, put)
-                if front and not much:
-                    report.removed += self._put_front(reader, last)
+                if not much:
+                    report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
+                    report.removed += self._put_front(reader, last) if front else 0
             with self.tree.batch() as batch:
                 for path, target in self.audit.aliases():
                     batch.alias(path, target)

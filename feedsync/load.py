@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import tempfile
+import time
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from functools import partial
@@ -76,6 +77,8 @@ class Loaded(Struct, frozen=True):
     gone: bool = False
     same: bool = False
     """Whether it was read though its content had not changed."""
+    settled: bool = False
+    """Whether a later change is sure to show in its stat: judged when it was read, which may be a while ago."""
 
     @property
     def location(self) -> str:
@@ -200,6 +203,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
     since the last pass; not when `patient`, for a watcher comes too often to conclude that.
     """
     found = task.found
+    began_ns = time.time_ns()
     try:
         content, stat = read(source, found)
     except FileNotFoundError:
@@ -209,18 +213,19 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
     except Refused as refused:
         # Not remembered by its stat: what is wrong may be the permissions, the disk or our own limit.
         return Loaded(found.path, None, b"", refused=Refusal.of(refused))
-    hashed = digest(content)
+    hashed, settled = digest(content), stat.settled(began_ns)
     if task.digest == hashed and not force:
-        return Loaded(found.path, stat, hashed)
+        return Loaded(found.path, stat, hashed, settled=settled)
     stood_still = not patient and task.digest == b"" and task.stat == stat
     if not stood_still and looks_unfinished(content):
         return Loaded(found.path, stat, b"", unfinished=True)
     location = found.location
     document = Document(source.name, location, location.rpartition("/")[2], content)
     try:
-        return Loaded(found.path, stat, hashed, parsed=parse(document, zone), same=task.digest == hashed)
+        parsed = parse(document, zone)
+        return Loaded(found.path, stat, hashed, parsed, same=task.digest == hashed, settled=settled)
     except Refused as refused:
-        return Loaded(found.path, stat, hashed, refused=Refusal.of(refused))
+        return Loaded(found.path, stat, hashed, refused=Refusal.of(refused), settled=settled)
     except FAULTS as error:
         # A fault of ours, on input nobody thought of: it must not cost the other articles anything.
         log.exception("parser failed", extra={"fields": {"source": source.name, "file": location}})
@@ -230,6 +235,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
             stat,
             hashed,
             refused=Refusal("parser", reason[:300], "report this as a bug, with the file"),
+            settled=settled,
         )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -190,9 +189,7 @@ class Walker:
             if loaded.gone:
                 continue
             if loaded.stat is not None:
-                settled = loaded.stat.settled(time.time_ns()) and not loaded.unfinished
-                stat = loaded.stat
-                rows.append(FileRow(loaded.path, stat.size, stat.mtime_ns, stat.ctime_ns, loaded.digest, settled))
+                rows.append(FileRow(loaded.path, *loaded.stat, loaded.digest, loaded.settled))
             if loaded.unfinished:
                 walk.report.pending += 1
                 if loaded.stat is None:

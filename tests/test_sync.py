@@ -661,3 +661,15 @@ def test_entries_of_a_database_that_was_replaced_are_drawn_anew(desk: Desk) -> N
     assert "第三个标题" in desk.atom()
     assert "第二个标题" not in desk.atom("category/emnews.atom")
     check(desk)
+
+
+def test_a_file_that_may_change_again_in_the_tick_it_was_read_in_is_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late what was read is stored: a stat tells of a change only when that is a tick after it."""
+    changed_ns = desk.put("a.md", post("202503142600000001", "标题")).stat().st_ctime_ns
+    for read_ns, settled in ((changed_ns + 1, False), (changed_ns + 1, False), (changed_ns + 10**9, True)):
+        monkeypatch.setattr("feedsync.load.time.time_ns", lambda at=read_ns: at)
+        desk.run()
+        with desk.store.reading() as reader:
+            assert reader.rows_of(1, [b"a.md"])[b"a.md"].settled is settled

@@ -13,7 +13,7 @@ from collections import deque
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ from feedsync.text import digest
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from zoneinfo import ZoneInfo
 
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("feedsync.load")
 
+_T = TypeVar("_T")
+
 _BATCH = 250
+_PART = 50
+"""Documents read ahead between two looks whether to stop."""
+
 _WORKERS_FROM = 1500
 """Documents to read from which on worker processes pay for their start."""
 
@@ -123,11 +128,17 @@ def load_all(
             yield here(batch)
         return
     workers.start()
-    batches = _batched(itertools.chain(first, tasks))
+    ahead = (_unpacked.decode(part) for part in workers.begun(source.name))
+    done = {} if force or patient else {loaded.path: loaded for part in ahead for loaded in part}
+    ready = list(_batched([done[task.found.path] for task in first if _is_as_done(task, done)]))
+    batches = _batched(itertools.chain([task for task in first if not _is_as_done(task, done)], tasks))
     waiting: deque[tuple[list[Task], Future[str]]] = deque()
     while True:
         for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
             waiting.append((batch, workers.submit(_load_aside, workers.folder, work, _packed.encode(batch))))
+        if ready:
+            yield ready.pop()
+            continue
         if not waiting:
             return
         own = [] if waiting[0][1].done() else next(batches, [])
@@ -142,12 +153,29 @@ def load_all(
         yield loaded
 
 
-def is_much(source: FileSource) -> bool:
-    """Whether a folder holds so many files that worker processes would read them all sooner."""
+def is_much(found: Sequence[Found]) -> bool:
+    """Whether a folder of which these are the first files holds so many that worker processes read them sooner."""
+    return len(found) >= _WORKERS_FROM
+
+
+def first_files(source: FileSource) -> list[Found]:
+    """As many of the files of a folder as it takes to be many, in their order; none when it cannot be read."""
     try:
-        return next(itertools.islice(scan(source), _WORKERS_FROM - 1, None), None) is not None
+        return list(itertools.islice(scan(source), _WORKERS_FROM))
     except SourceError:
-        return False
+        return []
+
+
+def load_ahead(source: FileSource, zone: ZoneInfo, found: Sequence[Found]) -> Iterator[bytes]:
+    """Read and parse files as if nothing was known of them, in parts for `load_all`, if indeed nothing is."""
+    for batch in _batched((Task(one) for one in found if not one.refused), _PART):
+        yield _packed.encode(load_batch(source, zone, batch, force=False, patient=False))
+
+
+def _is_as_done(task: Task, done: Mapping[bytes, Loaded]) -> bool:
+    """Whether reading a file would give what was read ahead: nothing is known of it, and it did not change since."""
+    loaded = done.get(task.found.path)
+    return bool(loaded and loaded.parsed and task.digest is None and task.found.stat == loaded.stat)
 
 
 def load_batch(
@@ -239,7 +267,7 @@ def load(source: FileSource, zone: ZoneInfo, task: Task, *, force: bool, patient
         )
 
 
-def _batched(tasks: Iterable[Task]) -> Iterator[list[Task]]:
-    iterator = iter(tasks)
-    while batch := list(itertools.islice(iterator, _BATCH)):
+def _batched(items: Iterable[_T], size: int = 0) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size or _BATCH)):
         yield batch

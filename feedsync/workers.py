@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from feedsync.collector import relax_collector, retire_collector
 from feedsync.errors import OutputError
+from feedsync.forerunner import Forerunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import ProcessPoolExecutor
 
 _LOOK_S = 5.0
@@ -38,6 +39,7 @@ class Workers:
         self.count = max(1, (os.cpu_count() or 1) - 1)
         self._pool: ProcessPoolExecutor | None = None
         self._lost = False
+        self._forerunners: dict[str, Forerunner] = {}
         self._folder = ExitStack()
         self.folder = ""
 
@@ -57,6 +59,17 @@ class Workers:
         gets them as `start` does.
         """
         self._start("fork" if _threads() == 1 else "spawn")
+
+    def begin(self, name: str, parts: Iterable[bytes]) -> None:
+        """Have a copy of this process work ahead under a name, before others are forked; not where `fork` would not."""
+        if _threads() == 1:
+            with suppress(OSError):
+                self._forerunners[name] = Forerunner(parts)
+
+    def begun(self, name: str) -> list[bytes]:
+        """Stop what works ahead under a name; the parts it has done."""
+        forerunner = self._forerunners.pop(name, None)
+        return forerunner.stop() if forerunner else []
 
     def _start(self, method: str) -> None:
         if self._pool is None:
@@ -103,6 +116,8 @@ class Workers:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        for name in tuple(self._forerunners):
+            self.begun(name)
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._folder.close()

@@ -15,7 +15,7 @@ import pytest
 
 from feedsync import load
 from feedsync.errors import OutputError, SourceError
-from feedsync.load import Task, is_much, load_all
+from feedsync.load import Task, first_files, is_much, load_ahead, load_all
 from feedsync.patience import Patience
 from feedsync.sources import FileSource, scan
 from feedsync.workers import Workers
@@ -175,12 +175,12 @@ _PASS = """
         try:
             main()
         except SystemExit as ended:
-            print(len(forked) == max(1, (os.cpu_count() or 1) - 1), ended.code)
+            print(len(forked) == 1 + max(1, (os.cpu_count() or 1) - 1), ended.code)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are always started from nothing")
-def test_a_first_pass_over_much_forks_its_workers(source: FileSource, tmp_path: Path) -> None:
+def test_a_first_pass_over_much_forks_its_workers_and_one_that_works_ahead(source: FileSource, tmp_path: Path) -> None:
     site = '[site]\ntitle = "甲"\nbase_url = "http://127.0.0.1:8080"\nauthority = "example.org,2026"\n'
     articles = f'[[sources]]\nname = "articles"\nkind = "files"\npath = "{source.path}"\n'
     folder = tmp_path / "site"
@@ -190,6 +190,79 @@ def test_a_first_pass_over_much_forks_its_workers(source: FileSource, tmp_path: 
     said, complaint = process.communicate(timeout=60)
     assert said.splitlines()[-1] == "True 0", complaint
     assert "30 new" in said
+
+
+_AHEAD = """
+    import os, signal, sys, time
+    from multiprocessing import active_children
+    from feedsync import forerunner
+    from feedsync.workers import Workers
+
+    def parts():
+        for number in range(3):
+            yield b"part %d" % number
+        if sys.argv[1] == "hangs":
+            time.sleep(60)
+        if sys.argv[1] == "fails":
+            raise ValueError
+        while sys.argv[1] == "goes on":
+            yield b"more"
+
+    if __name__ == "__main__":
+        forerunner._END_S = 0.5 if sys.argv[1] == "hangs" else 30
+        with Workers() as workers:
+            workers.begin("articles", parts())
+            child, = active_children()
+            if sys.argv[1] == "is killed":
+                os.kill(child.pid, signal.SIGKILL)
+            elif sys.argv[1] != "goes on":
+                child.join(1)
+            print(workers.begun("others"), workers.begun("articles")[:3])
+            if sys.argv[1] == "ends with us":
+                workers.begin("articles", parts())
+        child.join(30)
+        print(active_children())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing works ahead")
+@pytest.mark.parametrize("what", ["ends", "goes on", "fails", "hangs", "is killed", "ends with us"])
+def test_what_was_done_ahead_is_taken_unless_it_died(what: str, tmp_path: Path) -> None:
+    said, complaint = alone(_AHEAD, what, folder=tmp_path).communicate(timeout=60)
+    assert not complaint
+    found, left = said.splitlines()
+    done = [] if what in ("hangs", "is killed") else [b"part 0", b"part 1", b"part 2"]
+    if what == "goes on":  # and is stopped sooner or later
+        assert found in [f"[] {done[:count]}" for count in (1, 2, 3)]
+    else:
+        assert found == f"[] {done}"
+    assert left == "[]"
+
+
+def test_files_read_ahead_are_not_read_again_unless_they_changed(source: FileSource) -> None:
+    found = list(scan(source))
+    parts = list(load_ahead(source, SHANGHAI, found[:25]))
+    (source.path / os.fsdecode(found[0].path)).write_text(post("202503142600000000", "后来的标题"), encoding="utf-8")
+    (source.path / os.fsdecode(found[1].path)).unlink()  # taken as it was read: the next pass sees that it is gone
+    found = [next(iter(scan(source))), *found[1:]]
+
+    class Ahead(Workers):
+        def begun(self, name: str) -> list[bytes]:
+            return parts if name == source.name else []
+
+    def titles(*, force: bool = False, known: int = 0) -> dict[bytes, str]:
+        tasks = iter([Task(one, one.stat, b"" if n < known else None) for n, one in enumerate(found)])
+        patience = Patience(source.name, source.timeout_s, bool)
+        with Ahead("feedsync.load") as workers:
+            batches = load_all(source, SHANGHAI, tasks, patience, workers, force=force, patient=False)
+            return {one.path: one.parsed.article.title.text for batch in batches for one in batch if one.parsed}
+
+    expected = {one.path: f"标题{number}" for number, one in enumerate(found)}
+    expected[found[0].path] = "后来的标题"
+    assert titles() == expected
+    del expected[found[1].path]
+    assert titles(force=True) == expected
+    assert titles(known=2) == expected
 
 
 _ORPHANS = """
@@ -236,5 +309,5 @@ def test_no_place_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch, t
 def test_workers_are_worth_it_from_a_number_of_files_on(source: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
     for threshold, much in ((29, True), (30, True), (31, False)):
         monkeypatch.setattr(load, "_WORKERS_FROM", threshold)
-        assert is_much(source) is much
-    assert not is_much(FileSource("nowhere", source.path / "missing"))
+        assert is_much(first_files(source)) is much
+    assert not first_files(FileSource("nowhere", source.path / "missing"))

@@ -76,11 +76,14 @@ def resync_command(
     _check_codes(codes)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers("feedsync.load", "feedsync.shares"))
+        unpublished = not (loaded.output / "all.atom").exists()
+        # Everything will be read. Processes are started before anything is open.
+        much = (full or unpublished) and _is_much(loaded, chosen, workers if unpublished and not codes else None)
         from feedsync.sync import Request, run
 
         publisher = publisher_of(loaded)
-        if full or not (loaded.output / "all.atom").exists():  # everything will be read
-            _start_early(workers, chosen)
+        if much:
+            workers.fork()
         store = _open_for_pass(loaded, stack, dry_run=dry_run)
         progress = stack.enter_context(progress_bar())
         report = run(
@@ -153,13 +156,19 @@ def _check_codes(codes: tuple[str, ...]) -> None:
             raise UsageError(f"{code!r} is not an infoCode", remedy="write it as NW202112222222765281")
 
 
-def _start_early(workers: Workers, sources: list[Any]) -> None:
-    """Start worker processes when everything has to be read: after the imports, before anything is open."""
-    from feedsync.load import is_much
+def _is_much(loaded: Config, sources: list[Any], workers: Workers | None) -> bool:
+    """Whether a source holds many files. `workers` begin to read them while this process imports what storing needs."""
+    from zoneinfo import ZoneInfo
+
+    from feedsync.load import first_files, is_much, load_ahead
     from feedsync.sources import FileSource
 
-    if any(isinstance(source, FileSource) and is_much(source) for source in sources):
-        workers.fork()
+    for source in sources:
+        if isinstance(source, FileSource) and is_much(found := first_files(source)):
+            if workers:
+                workers.begin(source.name, load_ahead(source, ZoneInfo(loaded.presentation.site.timezone), found))
+            return True
+    return False
 
 
 def _open_for_pass(loaded: Config, stack: Any, *, dry_run: bool) -> Any:

@@ -133,9 +133,13 @@ def load_all(
     ready = list(_batched([done[task.found.path] for task in first if _is_as_done(task, done)]))
     batches = _batched(itertools.chain([task for task in first if not _is_as_done(task, done)], tasks))
     waiting: deque[tuple[list[Task], Future[str]]] = deque()
+    all_given = False
     while True:
         for batch in itertools.islice(batches, _AHEAD * workers.count - len(waiting)):
             waiting.append((batch, workers.submit(_load_aside, workers.folder, work, _packed.encode(batch))))
+        if not all_given and len(waiting) < _AHEAD * workers.count:
+            all_given = True
+            workers.make_ready()
         if ready:
             yield ready.pop()
             continue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from feedsync.drawing import EXTENSIONS, Drawing, instead, stem_of
 from feedsync.errors import FeedsyncError
-from feedsync.feeds import Presentation, names
+from feedsync.feeds import Presentation, names, prepare_to_draw
 from feedsync.model import ALL
 from feedsync.outputs import Prepared, Tree
 from feedsync.store import Spot, Store, Term
@@ -279,6 +279,11 @@ class _Desk(Struct, frozen=True):
 def _desk(job: _Job) -> _Desk:
     drawing = Drawing(Presentation.from_json(job.presentation))
     return _Desk(Store(Path(job.store), writable=False), Tree(Path(job.root)), drawing)
+
+
+def make_ready() -> None:
+    """What a worker process does while it waits for its first share."""
+    prepare_to_draw()
 
 
 def _aside(job: _Job, share: Share) -> _Done | None:

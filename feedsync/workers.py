@@ -104,6 +104,14 @@ class Workers:
             broken.set_exception(error)
             return broken
 
+    def make_ready(self) -> None:
+        """Have those that run prepare what their modules know they will need, when they have done what they were given.
+
+        For when there is nothing else for them to do: a module that has a function `make_ready` says what that is.
+        """
+        for _ in range(self.count if self.running else 0):
+            self.submit(_make_ready, self._modules)
+
     def kill(self) -> None:
         """End them all: one hangs. Whoever waits for them is told BrokenExecutor."""
         from multiprocessing import active_children
@@ -151,3 +159,9 @@ def _end_with_parent() -> None:
 def _prepare(modules: tuple[str, ...]) -> None:
     for module in modules:
         import_module(module)  # and say nothing of it: a module cannot be sent
+
+
+def _make_ready(modules: tuple[str, ...]) -> None:
+    for module in map(import_module, modules):
+        if make_ready := getattr(module, "make_ready", None):
+            make_ready()

@@ -311,3 +311,18 @@ def test_workers_are_worth_it_from_a_number_of_files_on(source: FileSource, monk
         monkeypatch.setattr(load, "_WORKERS_FROM", threshold)
         assert is_much(first_files(source)) is much
     assert not first_files(FileSource("nowhere", source.path / "missing"))
+
+
+def test_workers_prepare_what_comes_next_when_all_is_given(source: FileSource) -> None:
+    with Workers("feedsync.load", "tests.test_workers") as workers:
+        workers.count = 1
+        assert len(keys(source, workers)) == 30
+        assert workers.submit(os.getenv, "FEEDSYNC_TEST_READY").result() == "yes"
+    with Workers("feedsync.load", "tests.test_workers") as workers:
+        workers.make_ready()  # none of them run
+        assert workers.submit(os.getenv, "FEEDSYNC_TEST_READY").result() is None
+
+
+def make_ready() -> None:
+    """What the workers of the test above prepare."""
+    os.environ["FEEDSYNC_TEST_READY"] = "yes"

@@ -21,6 +21,7 @@ from feedsync.feeds.pages import (
     draw_section,
     draw_term,
     line_of,
+    prepare_to_draw,
 )
 from feedsync.feeds.presentation import Presentation
 from feedsync.feeds.schemes import LARGE_ALIASES, SCHEMES, Scheme
@@ -63,5 +64,6 @@ __all__ = [
     "feed_of_term",
     "formats_of",
     "line_of",
+    "prepare_to_draw",
     "select",
 ]

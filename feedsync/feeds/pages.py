@@ -300,6 +300,14 @@ def _graded(html: str) -> str:
     return _HEADING.sub(grade, html)
 
 
+def prepare_to_draw() -> None:
+    """Import and compile what the first feeds and pages of a process would have to wait for: a tenth of a second."""
+    import feedsync.feeds.atom  # noqa: F401
+
+    for template in ("article.html", "archive.html", "term.html"):
+        _templates().get_template(template)
+
+
 def _draw(template: str, site: Site, path: str, *, root: str | None = None, **values: object) -> bytes:
     zone = ZoneInfo(site.timezone)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
+from feedsync.allocator import keep_freed_memory
 from feedsync.collector import relax_collector, retire_collector
 from feedsync.errors import OutputError
 from feedsync.forerunner import Forerunner
@@ -142,6 +143,7 @@ def _threads() -> int:
 def prepare_worker() -> None:
     """What a worker process does first."""
     relax_collector()
+    keep_freed_memory()
     atexit.register(retire_collector)  # we wait for its end
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -34,7 +34,9 @@ def run_command(option: str | None) -> None:
     feedsync --config /etc/feedsync/feedsync.toml run
     """
     from feedsync import config, daemon
+    from feedsync.allocator import keep_freed_memory
 
+    keep_freed_memory()
     path = config.find(option)
     daemon.serve(config.load(path), lambda: config.load(path))
 
@@ -69,8 +71,10 @@ def resync_command(
     """
     from contextlib import ExitStack
 
+    from feedsync.allocator import keep_freed_memory
     from feedsync.workers import Workers
 
+    keep_freed_memory()
     loaded = load(option)
     chosen = _choose(loaded, sources)
     _check_codes(codes)
@@ -117,9 +121,11 @@ def publish_command(option: str | None, check: bool, force: bool) -> int:
     feedsync publish
     feedsync publish --check
     """
+    from feedsync.allocator import keep_freed_memory
     from feedsync.store import Store
     from feedsync.workers import Workers
 
+    keep_freed_memory()
     loaded = load(option)
     publisher = publisher_of(loaded)
     if check:

@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
     A batch of documents or a large feed takes 2 to 5 MB for a moment. By default that goes back each time it is freed,
     and each of its pages has to be had and cleared anew.
     """
-    if any(name.startswith("MALLOC_") for name in os.environ):
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return  # somebody knows better
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

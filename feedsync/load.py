@@ -25,7 +25,7 @@ from feedsync.text import digest
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from zoneinfo import ZoneInfo
 
@@ -39,6 +39,9 @@ _T = TypeVar("_T")
 _BATCH = 250
 _PART = 50
 """Documents read ahead between two looks whether to stop."""
+
+_AHEAD_BYTES = 16_000_000
+"""So much is read ahead at most, for it is in memory at once when it is taken."""
 
 _WORKERS_FROM = 1500
 """Documents to read from which on worker processes pay for their start."""
@@ -123,15 +126,14 @@ def load_all(
         return patience.call(partial(work, batch, tell=patience.tell))
 
     first = list(itertools.islice(tasks, _WORKERS_FROM))
+    ahead = workers.begun(source.name)
     if len(first) < _WORKERS_FROM:
         for batch in _batched(first):
             yield here(batch)
         return
     workers.start()
-    ahead = (_unpacked.decode(part) for part in workers.begun(source.name))
-    done = {} if force or patient else {loaded.path: loaded for part in ahead for loaded in part}
-    ready = list(_batched([done[task.found.path] for task in first if _is_as_done(task, done)]))
-    batches = _batched(itertools.chain([task for task in first if not _is_as_done(task, done)], tasks))
+    ready, first = _taken([] if force or patient else ahead, first)
+    batches = _batched(itertools.chain(first, tasks))
     waiting: deque[tuple[list[Task], Future[str]]] = deque()
     all_given = False
     while True:
@@ -170,16 +172,28 @@ def first_files(source: FileSource) -> list[Found]:
         return []
 
 
-def load_ahead(source: FileSource, zone: ZoneInfo, found: Sequence[Found]) -> Iterator[bytes]:
+def load_ahead(source: FileSource, zone: ZoneInfo, found: Iterable[Found]) -> Iterator[bytes]:
     """Read and parse files as if nothing was known of them, in parts for `load_all`, if indeed nothing is."""
-    for batch in _batched((Task(one) for one in found if not one.refused), _PART):
+    size = 0
+    for batch in _batched((Task(one) for one in found if one.stat), _PART):
+        size += sum(task.found.stat.size for task in batch if task.found.stat)
+        if size > _AHEAD_BYTES:
+            return
         yield _packed.encode(load_batch(source, zone, batch, force=False, patient=False))
 
 
-def _is_as_done(task: Task, done: Mapping[bytes, Loaded]) -> bool:
-    """Whether reading a file would give what was read ahead: nothing is known of it, and it did not change since."""
-    loaded = done.get(task.found.path)
-    return bool(loaded and loaded.parsed and task.digest is None and task.found.stat == loaded.stat)
+def _taken(parts: Iterable[bytes], tasks: Sequence[Task]) -> tuple[list[list[Loaded]], list[Task]]:
+    """What was read ahead, in batches, of those files of which nothing is known and that did not change; the others."""
+    done = {loaded.path: loaded for part in parts for loaded in _unpacked.decode(part)}
+    ready: list[Loaded] = []
+    others: list[Task] = []
+    for task in tasks:
+        loaded = done.get(task.found.path)
+        if loaded and (loaded.parsed or loaded.refused) and task.digest is None and loaded.stat == task.found.stat:
+            ready.append(loaded)
+        else:
+            others.append(task)
+    return list(_batched(ready)), others
 
 
 def load_batch(

@@ -111,7 +111,7 @@ class Publisher:
         try:
             self._publish_due(store, workers, report, progress)
         except BaseException:
-            # Until the next attempt, labels may be learnt that entries drawn now do not show; see Writer._relabel.
+            # Until the next attempt, labels may be learnt that entries drawn now do not show; see Memberships._relabel.
             self._drawing.forget()
             raise
         if everything or unswept:
@@ -186,7 +186,7 @@ class Publisher:
     ) -> None:
         """Pages before the feeds that lead to them, feeds before the lists of all of them; what is due of each.
 
-        Categories are what most subscribe to: their feeds are in place before others are drawn.
+        Categories are what most subscribe to: their feeds are in place as soon as all of them are drawn.
         """
         with store.reading() as reader:
             due = reader.due(ALL, *self._schemes)
@@ -214,15 +214,18 @@ class Publisher:
                 old = [term for term in feeds if term.published_seq >= 0]
                 self._put_lists(reader, batch, new, put)
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
-                # Nobody waits for the feed of everything, the largest, nor for other pages on which something shows.
-                groups = [t for t in feeds if t.scheme == CATEGORY], [t for t in feeds if t.scheme != CATEGORY]
-                for group in [[*feeds, *everything]] if much else groups:
-                    drawn = put(feeds_in_shares(group))
-                    if much and front:  # while workers begin; it is put in place at the end
-                        report.removed += self._put_front(reader, last)
-                    for _ in drawn:
-                        _settle_many(batch)
-                    batch.settle()
+                categories = feeds_in_shares([term for term in feeds if term.scheme == CATEGORY])
+                others = feeds_in_shares([term for term in feeds if term.scheme != CATEGORY])
+                drawn = put([*categories, *others, *(feeds_in_shares(everything) if much else ())])
+                if much and front:  # while workers begin; it is put in place at the end
+                    report.removed += self._put_front(reader, last)
+                missing = set(range(len(categories)))
+                for number in drawn:
+                    if missing and not (missing := missing - {number}):
+                        batch.settle()
+                    _settle_many(batch)
+                batch.settle()
+                # Of little, nobody waits for the feed of everything, the largest, nor for pages that show it once more.
                 report.take(put_pages(batch, self._still(reader, beside, before)))
                 self._put_lists(reader, batch, old, put)
                 if not much:

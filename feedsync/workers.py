@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import ExitStack, suppress
@@ -65,12 +66,12 @@ class Workers:
         """Have a copy of this process work ahead under a name, before others are forked; not where `fork` would not."""
         if _threads() == 1:
             with suppress(OSError):
-                self._forerunners[name] = Forerunner(parts)
+                self._forerunners[name] = Forerunner(parts, prepare_worker)
 
     def begun(self, name: str) -> list[bytes]:
         """Stop what works ahead under a name; the parts it has done."""
         forerunner = self._forerunners.pop(name, None)
-        return forerunner.stop() if forerunner else []
+        return list(forerunner.stop()) if forerunner else []
 
     def _start(self, method: str) -> None:
         if self._pool is None:
@@ -142,6 +143,7 @@ def _threads() -> int:
 
 def prepare_worker() -> None:
     """What a worker process does first."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))  # who started us hears of it, too, and says so
     relax_collector()
     keep_freed_memory()
     atexit.register(retire_collector)  # we wait for its end

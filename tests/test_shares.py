@@ -199,3 +199,26 @@ def test_shares_are_all_there_is_to_do(count: int) -> None:
     assert feeds == terms
     assert archives == [(term, ()) for term in terms]
     assert all(len(share.due) <= shares._FEEDS_PER_SHARE for share in feeds_in_shares(terms))
+
+
+def test_of_much_too_the_feeds_of_categories_come_before_pages_that_show_them(
+    much: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Publisher(much.tree, much.presentation).publish(much.store)
+    for number in range(9):
+        much.put(f"new{number}.md", post(key(1000 + number), f"后来{number}", category=f"c{number}"))
+    placed: list[str] = []
+    replace_file = os.replace
+
+    def watching(source: str, target: str) -> None:
+        placed.append(os.path.relpath(target, much.tree.root))
+        replace_file(source, target)
+
+    monkeypatch.setattr(publish, "_FILES_PER_BATCH", 1000)
+    monkeypatch.setattr(os, "replace", watching)
+    much.run()
+    feeds = [placed.index(f"category/c{number}.atom") for number in range(9)]
+    pages = [placed.index(f"category/c{number}.html") for number in range(9)]
+    articles = [placed.index(f"article/{key(1000 + number)}.html") for number in range(9)]
+    assert max(articles) < min(feeds)
+    assert max(feeds) < min(pages) < placed.index("index.html")

@@ -232,12 +232,64 @@ def test_what_was_done_ahead_is_taken_unless_it_died(what: str, tmp_path: Path) 
     said, complaint = alone(_AHEAD, what, folder=tmp_path).communicate(timeout=60)
     assert not complaint
     found, left = said.splitlines()
-    done = [] if what in ("hangs", "is killed") else [b"part 0", b"part 1", b"part 2"]
-    if what == "goes on":  # and is stopped sooner or later
-        assert found in [f"[] {done[:count]}" for count in (1, 2, 3)]
+    done = [b"part 0", b"part 1", b"part 2"]
+    if what in ("goes on", "is killed"):  # sooner or later
+        assert found in [f"[] {done[:count]}" for count in (0, 1, 2, 3)]
     else:
         assert found == f"[] {done}"
     assert left == "[]"
+
+
+_AHEAD_ALONE = """
+    import os, time
+    from feedsync.workers import Workers
+
+    def parts():
+        os.write(1, b"%d\\n" % os.getpid())
+        time.sleep(60)
+        yield b""
+
+    if __name__ == "__main__":
+        workers = Workers()
+        workers.begin("articles", parts())
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing works ahead")
+def test_what_works_ahead_ends_with_us(tmp_path: Path) -> None:
+    parent = alone(_AHEAD_ALONE, folder=tmp_path)
+    assert parent.stdout
+    copy = os.pidfd_open(int(parent.stdout.readline()))
+    parent.kill()
+    assert select.select([copy], [], [], 30)[0]
+    os.close(copy)
+    parent.communicate()
+
+
+def test_only_so_much_is_read_ahead(source: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list(scan(source))
+    sizes = [one.stat.size for one in found if one.stat]
+    monkeypatch.setattr(load, "_PART", 10)
+    monkeypatch.setattr(load, "_AHEAD_BYTES", sum(sizes[:20]))
+    assert len(list(load_ahead(source, SHANGHAI, found))) == 2
+
+
+def test_what_is_refused_ahead_is_not_read_again(source: FileSource) -> None:
+    (source.path / "0.md").write_bytes(b"\0")
+    found = list(scan(source))
+    parts = list(load_ahead(source, SHANGHAI, found))
+    (source.path / "0.md").unlink()
+
+    class Ahead(Workers):
+        def begun(self, name: str) -> list[bytes]:
+            return parts
+
+    with Ahead("feedsync.load") as workers:
+        patience = Patience(source.name, source.timeout_s, bool)
+        batches = load_all(source, SHANGHAI, map(Task, found), patience, workers, force=False, patient=False)
+        refused = [one.refused.code for batch in batches for one in batch if one.refused]
+    assert refused == ["binary"]
 
 
 def test_files_read_ahead_are_not_read_again_unless_they_changed(source: FileSource) -> None:

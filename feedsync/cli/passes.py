@@ -82,7 +82,7 @@ def resync_command(
         workers = stack.enter_context(Workers("feedsync.load", "feedsync.shares"))
         unpublished = not (loaded.output / "all.atom").exists()
         # Everything will be read. Processes are started before anything is open.
-        much = (full or unpublished) and _is_much(loaded, chosen, workers if unpublished and not codes else None)
+        much = (full or unpublished) and _is_much(loaded, chosen, None if full or codes else workers)
         from feedsync.sync import Request, run
 
         publisher = publisher_of(loaded)

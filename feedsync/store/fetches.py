@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from feedsync.store.bulk import execute_rows
 from feedsync.store.codec import from_us, to_us
-from feedsync.store.listed import among
 from feedsync.store.schema import fetches, hosts, sources
 from feedsync.values import Struct
 
@@ -116,9 +116,7 @@ class Fetches:
             )
 
     def forget(self, source_id: int, locations: Sequence[str]) -> None:
-        if locations:
-            here = fetches.c.source_id == source_id, among(fetches.c.location)
-            self._connection.execute(delete(fetches).where(*here), {"listed": locations})
+        execute_rows(self._connection, _FORGET, [{"b_source": source_id, "b_location": one} for one in locations])
 
     def hosts(self) -> list[HostRow]:
         return [
@@ -155,3 +153,8 @@ class Fetches:
             .where(sources.c.id == source_id)
             .values(requests=sources.c.requests + requests, bytes=sources.c.bytes + received)
         )
+
+
+_FORGET = delete(fetches).where(
+    fetches.c.source_id == bindparam("b_source"), fetches.c.location == bindparam("b_location")
+)

@@ -31,7 +31,10 @@ def listed(values: Iterable[Any]) -> str:
 
 
 def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a column is one of the numbers or texts of the list `rows_of` is given. Bytes cannot be listed."""
+    """Whether a column is one of the numbers or texts of the list `rows_of` is given.
+
+    Bytes cannot be listed, and SQLite cuts a text off at U+0000: only what was cleaned is asked for in this way.
+    """
     values = func.json_each(bindparam("listed", type_=_Listed)).table_valued("value")
     return column.in_(select(values.c.value))
 

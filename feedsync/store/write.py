@@ -10,7 +10,6 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from feedsync.store.bulk import execute_rows, put_rows
 from feedsync.store.codec import encode, id_of_key, narrow, to_us
 from feedsync.store.custom import Custom
-from feedsync.store.listed import among
 from feedsync.store.memberships import Memberships
 from feedsync.store.read import Reader
 from feedsync.store.schema import (
@@ -113,9 +112,8 @@ class Writer(Reader):
 
     def release(self, source_id: int, locations: Sequence[str]) -> None:
         """Take documents out of quarantine."""
-        if locations:
-            here = quarantine.c.source_id == source_id, among(quarantine.c.location)
-            self.connection.execute(delete(quarantine).where(*here), {"listed": locations})
+        rows = [{"b_source": source_id, "b_location": location} for location in locations]
+        execute_rows(self.connection, _RELEASE, rows)
 
     def apply(self, changes: Sequence[Change], now: datetime) -> None:
         """Store what `plan.decide` decided, and mark all feeds it touches."""
@@ -173,6 +171,9 @@ class Writer(Reader):
         self.set_state("archives_seq", "-1")
 
 
+_RELEASE = delete(quarantine).where(
+    quarantine.c.source_id == bindparam("b_source"), quarantine.c.location == bindparam("b_location")
+)
 _SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
 _MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
 _STATE = upsert(state).values(name=bindparam("b_name"), value=bindparam("b_value"))

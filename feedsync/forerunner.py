@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 _LENGTH = 8
 """Bytes before each part that say how long it is."""
@@ -43,19 +43,21 @@ class Forerunner:
                 if self._told[0]:
                     break
 
-    def stop(self) -> Iterator[bytes]:
+    def stop(self) -> list[bytes]:
         """Tell it to stop; the parts it has done, whole ones only. None of one that cannot even be killed."""
         self._told[0] = 1
         self._process.join(_END_S)
         if self._process.exitcode is None:
             self._process.kill()
             self._process.join(_KILL_S)
+        parts = []
         with self._done as done, self._told:
             if self._process.exitcode is not None:
                 done.seek(0)
                 while len(head := done.read(_LENGTH)) == _LENGTH:
                     length = int.from_bytes(head, "big")
                     if len(part := done.read(length)) == length:
-                        yield part
+                        parts.append(part)
             with suppress(OSError):
                 done.truncate(0)  # others that were forked since hold it open
+        return parts

@@ -71,7 +71,7 @@ class Workers:
     def begun(self, name: str) -> list[bytes]:
         """Stop what works ahead under a name; the parts it has done."""
         forerunner = self._forerunners.pop(name, None)
-        return list(forerunner.stop()) if forerunner else []
+        return forerunner.stop() if forerunner else []
 
     def _start(self, method: str) -> None:
         if self._pool is None:

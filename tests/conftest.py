@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, settings
 
+from feedsync import load
 from feedsync.feeds import Presentation, Window
 from feedsync.model import Document, Parsed, Site
 from feedsync.outputs import Tree
@@ -117,3 +118,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
     desk.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSource:
+    """A source of thirty posts, which is worth worker processes here."""
+    for number in range(30):
+        code = f"2025031426000000{number:02d}"
+        (tmp_path / f"{code}.md").write_text(post(code, f"标题{number}"), encoding="utf-8")
+    monkeypatch.setattr(load, "_WORKERS_FROM", 20)
+    monkeypatch.setattr(load, "_BATCH", 4)
+    return FileSource("articles", tmp_path)

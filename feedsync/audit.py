@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from feedsync.drawing import PAGE, stem_of
+from feedsync.drawing import PAGE, Drawing, stem_of
 from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
 from feedsync.model import ALL, CUSTOM, KEY_PATTERN
 from feedsync.shares import PAGES_PER_SHARE, PublishReport
@@ -15,7 +15,7 @@ from feedsync.store import Custom
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from feedsync.drawing import Drawing, File
+    from feedsync.drawing import File
     from feedsync.feeds import Presentation
     from feedsync.outputs import Tree
     from feedsync.store import Reader, Store, Term
@@ -33,10 +33,10 @@ _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 class Audit:
     """Compares a tree with what a store would be drawn as."""
 
-    def __init__(self, tree: Tree, presentation: Presentation, drawing: Drawing) -> None:
+    def __init__(self, tree: Tree, presentation: Presentation) -> None:
         self._tree = tree
         self._presentation = presentation
-        self._drawing = drawing
+        self._drawing = Drawing(presentation)  # from the store alone
         self._formats = presentation.site.formats
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
 

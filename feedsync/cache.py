@@ -6,19 +6,18 @@ from collections import OrderedDict
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from feedsync.model import Known
 from feedsync.outputs import packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KNOWN_BYTES = 2000
-"""What is known of an article takes about as much in memory."""
+_OVERHEAD_BYTES = 500
+"""What an entry takes in memory beside its content."""
 
-Drawn = tuple[Known, tuple[bytes, ...]]
-"""An entry's facts and what it looks like in each format."""
+Drawn = tuple[bytes, ...]
+"""What an entry looks like in each format."""
 
-_Kept = tuple[Known, bytes, tuple[int, ...]]
+_Kept = tuple[bytes, tuple[int, ...]]
 """The same in one piece, with the ends of the formats in it before it was packed."""
 
 
@@ -35,19 +34,18 @@ class EntryCache:
 
     def get(self, key: tuple[int, int]) -> Drawn | None:
         if kept := self._plain.get(key):
-            known, content, ends = kept
+            content, ends = kept
         elif kept := self._packed.get(key):
-            known, content, ends = kept
+            content, ends = kept
             content = unpacked(content)
         else:
             return None
-        return known, tuple(content[start:end] for start, end in pairwise((0, *ends)))
+        return tuple(content[start:end] for start, end in pairwise((0, *ends)))
 
     def put(self, key: tuple[int, int], drawn: Drawn) -> None:
-        known, formats = drawn
-        self._plain.put(key, (known, b"".join(formats), tuple(accumulate(map(len, formats)))))
-        for old, (known, content, ends) in self._plain.overflow():
-            self._packed.put(old, (known, packed(content), ends))
+        self._plain.put(key, (b"".join(drawn), tuple(accumulate(map(len, drawn)))))
+        for old, (content, ends) in self._plain.overflow():
+            self._packed.put(old, (packed(content), ends))
         for _ in self._packed.overflow():
             pass
 
@@ -71,13 +69,13 @@ class _Shelf:
 
     def put(self, key: tuple[int, int], kept: _Kept) -> None:
         self._kept[key] = kept
-        self._held_bytes += len(kept[1]) + _KNOWN_BYTES
+        self._held_bytes += len(kept[0]) + _OVERHEAD_BYTES
 
     def overflow(self) -> Iterator[tuple[tuple[int, int], _Kept]]:
         """Take out what is too much, the least recently used first."""
         while self._held_bytes > self._capacity_bytes:
             key, kept = self._kept.popitem(last=False)
-            self._held_bytes -= len(kept[1]) + _KNOWN_BYTES
+            self._held_bytes -= len(kept[0]) + _OVERHEAD_BYTES
             yield key, kept
 
     def clear(self) -> None:

@@ -53,12 +53,13 @@ from feedsync.values import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from feedsync.archive import Page
-    from feedsync.cache import Drawn
     from feedsync.feeds import Presentation
-    from feedsync.model import Entry, Place
-    from feedsync.store import Reader
+    from feedsync.former import Entries, Former
+    from feedsync.model import Entry
+    from feedsync.store import Reader, Stamp
 
 _FIRST_PAGE = 50
 _INDEX_TITLES = 3
@@ -78,7 +79,8 @@ File = tuple[str, bytes]
 class Drawing:
     """Draws a store as the options say. Keeps drawn entries from one call to the next."""
 
-    def __init__(self, presentation: Presentation) -> None:
+    def __init__(self, presentation: Presentation, former: Former | None = None) -> None:
+        """What did not change is taken from the `former` version of a feed, where there is one."""
         self._site = presentation.site
         self._window = presentation.window
         self._configured = presentation.labels
@@ -88,6 +90,7 @@ class Drawing:
         self._search = presentation.search
         self._tombstones_within = timedelta(days=presentation.tombstone_days)
         self._zone = ZoneInfo(presentation.site.timezone)
+        self._former = former
         self._drawn = EntryCache()
         self._front = _Front()
 
@@ -106,12 +109,14 @@ class Drawing:
             reader.latest(term.id, window.span, window.max_entries, by_revision=window.reannounce_revisions),
             window,
         )
-        entries = self._entries(reader, places)
-        feed = self._feed(term, [known for known, _ in entries], complete=len(entries) == term.articles)
+        stamps = reader.stamps(place.article_id for place in places)
+        entries = self._entries(reader, term, stamps)
+        drawn = [entries[place.article_id] for place in places]
+        feed = self._feed(term, [one.updated for one in stamps.values()], complete=len(places) == term.articles)
         feed = replace(feed, deleted=self._deleted(reader, term))
         stem = stem_of(term)
         return [
-            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [drawn[number] for _, drawn in entries]))
+            (f"{stem}.{format.extension}", format.draw_feed(feed, self._site, [one[number] for one in drawn]))
             for number, format in enumerate(formats_of(self._site))
         ]
 
@@ -168,7 +173,7 @@ class Drawing:
                 for scheme in self._schemes
                 if front.listed[scheme.name]
             ]
-            front.opml = draw_opml(self._site, draw_outline(feed_of_all(self._site, ())), groups)
+            front.opml = draw_opml(self._site, draw_outline(feed_of_all(self._site)), groups)
         yield names.OPML, front.opml
 
     def _relist(self, scheme: Scheme, changed: Iterable[Term]) -> bool:
@@ -182,7 +187,7 @@ class Drawing:
             elif known is None or known.label != self.label(term):
                 renewed = True
                 line = replace(self._line(term), articles=0)
-                outline = draw_outline(feed_of_term(self._site, scheme, line.value, line.label, ()))
+                outline = draw_outline(feed_of_term(self._site, scheme, line.value, line.label))
                 listed[term.id] = _Listed(line.label, line.value, draw_listed(self._site, line), outline)
         return renewed
 
@@ -298,11 +303,11 @@ class Drawing:
         labels = {(s, v): names.tag_label(v) for one in known for s, v in filed(one) if s in published}
         return labels | {place: self.label(term) for place, term in terms.items()}
 
-    def _feed(self, term: Term, entries: list[Known], *, complete: bool = False) -> Feed:
+    def _feed(self, term: Term, updates: Iterable[datetime], *, complete: bool) -> Feed:
         if term.scheme == ALL:
-            return feed_of_all(self._site, entries, complete=complete)
+            return feed_of_all(self._site, updates, complete=complete)
         scheme = SCHEMES[term.scheme]
-        return feed_of_term(self._site, scheme, term.value, self.label(term), entries, complete=complete)
+        return feed_of_term(self._site, scheme, term.value, self.label(term), updates, complete=complete)
 
     def _line(self, term: Term, lines: tuple[Line, ...] = ()) -> TermLine:
         return TermLine(SCHEMES[term.scheme], term.value, self.label(term), term.articles, lines)
@@ -311,18 +316,20 @@ class Drawing:
         heads = reader.heads(ids)
         return tuple(line_of(heads[i], self._site, pages=self._pages) for i in ids)
 
-    def _entries(self, reader: Reader, places: Iterable[Place]) -> list[Drawn]:
-        """The entries of these places, drawn now or before."""
-        ids = [place.article_id for place in places]
-        seqs = reader.seqs(ids)
-        found = {i: drawn for i in ids if (drawn := self._drawn.get((i, seqs[i])))}
-        missing = [i for i in ids if i not in found]
-        entries = list(reader.entries(missing))
+    def _entries(self, reader: Reader, term: Term, stamps: Mapping[int, Stamp]) -> Entries:
+        """The entries of these articles in the feed of a term, drawn now or before."""
+        former = self._former.entries(term, stem_of(term)) if self._former else {}
+        # Whatever of an article changes, changes its feeds: what changed since this one was published has a later seq.
+        found = {i: former[i] for i, one in stamps.items() if one.seq <= term.published_seq and i in former}
+        for i in stamps.keys() - found.keys():
+            if drawn := self._drawn.get((i, stamps[i].seq)):
+                found[i] = drawn
+        entries = list(reader.entries(sorted(stamps.keys() - found.keys())))
         labels = self.labels(reader, [entry.known for _, entry in entries])
-        for article_id, entry in entries:
-            found[article_id] = entry.known, draw_entry(entry, self._site, labels)
-            self._drawn.put((article_id, seqs[article_id]), found[article_id])
-        return [found[i] for i in ids]
+        for i, entry in entries:
+            found[i] = drawn = draw_entry(entry, self._site, labels)
+            self._drawn.put((i, stamps[i].seq), drawn)
+        return found
 
 
 class _Listed(Struct, frozen=True):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from feedsync.audit import FEED_FOLDERS, Audit, archived, pages_through
-from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, Drawing, stem_of
+from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, stem_of
 from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.model import ALL, CATEGORY
@@ -23,10 +23,11 @@ from feedsync.shares import (
     MANY_PAGES,
     PAGES_PER_SHARE,
     Crew,
-    Feeds,
+    FeedsReport,
     Pages,
     PublishReport,
     archives_in_shares,
+    drawing_into,
     feeds_in_shares,
     first_pages_in_shares,
     put_pages,
@@ -65,8 +66,8 @@ class Publisher:
     def __init__(self, tree: Tree, presentation: Presentation) -> None:
         self.tree = tree
         self.presentation = presentation
-        self._drawing = Drawing(presentation)
-        self.audit = Audit(tree, presentation, self._drawing)
+        self._drawing = drawing_into(tree, presentation)
+        self.audit = Audit(tree, presentation)
         self._schemes = tuple(scheme.name for scheme in presentation.schemes)
         self._left: tuple[Mark, ...] = ()
         self._checked = 0.0
@@ -192,6 +193,9 @@ class Publisher:
             due = reader.due(ALL, *self._schemes)
             front = bool(due) or not reader.terms(ALL)
             much = self._is_much(reader, due) or bool(workers and workers.running and len(due) >= FEW_FEEDS)
+            # What is little is finished though somebody asks to stop: it takes moments.
+            moved = partial(progress, 0) if much else lambda: None
+            digests: dict[int, bytes] = {}
             with (
                 self.tree.batch() as last,
                 self.tree.batch(aside=not much) as batch,  # with a crew, all processors are at work anyway
@@ -199,7 +203,8 @@ class Publisher:
             ):
 
                 def put(shares: Sequence[Share]) -> Iterator[int]:
-                    return _counted(report, crew.put(shares, self._drawing, reader, batch, partial(progress, 0)))
+                    done = crew.put(shares, self._drawing, reader, batch, moved)
+                    return _counted(report, digests, done)
 
                 before = pages_seq = pages_through(reader)
                 beside: set[int] = set()
@@ -216,7 +221,7 @@ class Publisher:
                 everything = [term for term in due if term.scheme == ALL] if reader.terms(ALL) else [EVERYTHING]
                 categories = feeds_in_shares([term for term in feeds if term.scheme == CATEGORY])
                 others = feeds_in_shares([term for term in feeds if term.scheme != CATEGORY])
-                drawn = put([*categories, *others, *(feeds_in_shares(everything) if much else ())])
+                drawn = put([*categories, *others, *feeds_in_shares(everything)])
                 if much and front:  # while workers begin; it is put in place at the end
                     report.removed += self._put_front(reader, last)
                 missing = set(range(len(categories)))
@@ -225,12 +230,11 @@ class Publisher:
                         batch.settle()
                     _settle_many(batch)
                 batch.settle()
-                # Of little, nobody waits for the feed of everything, the largest, nor for pages that show it once more.
+                # No feed waits for pages that show once more what is new.
                 report.take(put_pages(batch, self._still(reader, beside, before)))
                 self._put_lists(reader, batch, old, put)
-                if not much:
-                    report.take(Feeds(tuple(everything)).put(self._drawing, reader, batch))
-                    report.removed += self._put_front(reader, last) if front else 0
+                if front and not much:
+                    report.removed += self._put_front(reader, last)
             with self.tree.batch() as batch:
                 for path, target in self.audit.aliases():
                     batch.alias(path, target)
@@ -241,7 +245,7 @@ class Publisher:
             with store.writing() as writer:
                 writer.set_state("pages_seq", str(pages_seq))
                 writer.set_state("archives_seq", str(pages_seq))
-                writer.mark_published({term.id: term.changed_seq for term in due})
+                writer.mark_published(due, digests)
 
     def _is_much(self, reader: Reader, due: Sequence[Term]) -> bool:
         if len(due) >= MANY_FEEDS:
@@ -326,7 +330,7 @@ class Publisher:
 
     def _still(self, reader: Reader, ids: Iterable[int], seq: int) -> list[File]:
         """The pages of those among these articles that did not change after a sequence."""
-        still = sorted(i for i, changed_seq in reader.seqs(ids).items() if changed_seq <= seq)
+        still = sorted(i for i, stamp in reader.stamps(ids).items() if stamp.seq <= seq)
         return self._drawing.articles(reader, list(reader.entries(still)))[0]
 
     def _changed_archives(self, reader: Reader, due: Iterable[Term]) -> list[tuple[Term, tuple[Spot, ...]]]:
@@ -360,10 +364,14 @@ def _articles(reader: Reader) -> int:
     return sum(term.articles for term in reader.terms(ALL))
 
 
-def _counted(report: PublishReport, drawn: Iterable[tuple[int, PublishReport]]) -> Iterator[int]:
-    """The numbers of shares as they come, counted in a report."""
+def _counted(
+    report: PublishReport, digests: dict[int, bytes], drawn: Iterable[tuple[int, PublishReport]]
+) -> Iterator[int]:
+    """The numbers of shares as they come, counted in a report, with the digests of the feeds among them."""
     for number, share in drawn:
         report.take(share)
+        if isinstance(share, FeedsReport):
+            digests |= share.digests
         yield number
 
 

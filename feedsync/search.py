@@ -105,7 +105,7 @@ def answer(store: Store, presentation: Presentation, query: str, extension: str)
         labels = Drawing(presentation).labels(reader, [hit.entry.known for hit in found.hits])
     if not found.complete and extension != PAGE:  # a reader would take a part for the whole
         return Answer(503, PAGE, draw_search(site, query, fault=_TOO_LONG))
-    feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known for hit in found.hits])
+    feed = feed_of_search(site, query, urlencode({"q": query}), [hit.entry.known.updated for hit in found.hits])
     for format in FORMATS:
         if format.extension == extension:
             entries = [format.draw_entry(hit.entry, site, labels) for hit in found.hits]

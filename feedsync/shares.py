@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from feedsync.drawing import EXTENSIONS, Drawing, instead, stem_of
 from feedsync.errors import FeedsyncError
-from feedsync.feeds import Presentation, names, prepare_to_draw
+from feedsync.feeds import Presentation, formats_of, names, prepare_to_draw
+from feedsync.former import Former, digest_of
 from feedsync.model import ALL
 from feedsync.outputs import Prepared, Tree
 from feedsync.store import Spot, Store, Term
-from feedsync.values import Struct
+from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,12 @@ class PublishReport(Struct):
         self.removed += share.removed
 
 
+class FeedsReport(PublishReport):
+    """Of a share of feeds, by the ids of their terms, also by what they are recognised."""
+
+    digests: dict[int, bytes] = field(default_factory=dict)
+
+
 class Pages(Struct, frozen=True):
     """The pages of so many articles after a point."""
 
@@ -134,11 +141,13 @@ class Feeds(Struct, frozen=True):
 
     due: tuple[Term, ...]
 
-    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> PublishReport:
-        report = PublishReport()
+    def put(self, drawing: Drawing, reader: Reader, batch: Batch) -> FeedsReport:
+        report = FeedsReport()
         for term in self.due:
-            changed = [batch.put(path, content) for path, content in drawing.feed(reader, term)]
+            files = drawing.feed(reader, term)
+            changed = [batch.put(path, content) for path, content in files]
             report.written += any(changed)
+            report.digests[term.id] = digest_of(content for _, content in files)
             if term.scheme != ALL and not term.standing:
                 for extension in EXTENSIONS:
                     report.removed += batch.remove(f"{stem_of(term)}.{extension}")
@@ -148,6 +157,11 @@ class Feeds(Struct, frozen=True):
                 for extension in EXTENSIONS:
                     batch.remove(names.gone_path(f"{stem_of(term)}.{extension}"))
         return report
+
+
+def drawing_into(tree: Tree, presentation: Presentation) -> Drawing:
+    """What draws for a tree, and takes from it what did not change."""
+    return Drawing(presentation, Former(tree, formats_of(presentation.site)))
 
 
 Share = Pages | Archives | FirstPages | Feeds
@@ -277,8 +291,9 @@ class _Desk(Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def _desk(job: _Job) -> _Desk:
-    drawing = Drawing(Presentation.from_json(job.presentation))
-    return _Desk(Store(Path(job.store), writable=False), Tree(Path(job.root)), drawing)
+    tree = Tree(Path(job.root))
+    drawing = drawing_into(tree, Presentation.from_json(job.presentation))
+    return _Desk(Store(Path(job.store), writable=False), tree, drawing)
 
 
 def make_ready() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from feedsync.store.database import SCHEMA
 
 _UNDO = {
+    11: "ALTER TABLE terms DROP COLUMN digest;",
     10: """DROP INDEX ix_articles_shown;
         CREATE TABLE former (
             term_id INTEGER NOT NULL REFERENCES terms (id), article_id INTEGER NOT NULL REFERENCES articles (id),

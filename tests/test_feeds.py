@@ -29,7 +29,9 @@ def entry_of(content: str, name: str = "a.md") -> Entry:
 
 def drawn(entry: Entry) -> etree._Element:
     xml = draw_feed(
-        feed_of_all(SITE, [entry.known]), SITE, [draw_entry(entry, SITE, {("category", "emnews"): "东财，滚动"})]
+        feed_of_all(SITE, [entry.known.updated]),
+        SITE,
+        [draw_entry(entry, SITE, {("category", "emnews"): "东财，滚动"})],
     )
     return etree.fromstring(xml).find(ATOM + "entry")
 
@@ -77,7 +79,9 @@ def test_an_entry_names_the_feed_it_came_from() -> None:
 
 def test_a_feed_says_all_the_contract_asks_for() -> None:
     entries = [entry_of(post(CODE)), entry_of(post("202503142600000002", date="2025-03-14 11:00:00"))]
-    xml = draw_feed(feed_of_all(SITE, [e.known for e in entries]), SITE, [draw_entry(e, SITE, {}) for e in entries])
+    xml = draw_feed(
+        feed_of_all(SITE, [e.known.updated for e in entries]), SITE, [draw_entry(e, SITE, {}) for e in entries]
+    )
     feed = feedparser.parse(xml)
     assert not feed.bozo
     assert feed.feed.id == "tag:example.org,2026:feed/all"
@@ -117,13 +121,13 @@ def test_an_entry_of_whatever_an_article_says_is_checked(monkeypatch: pytest.Mon
     """Nothing may reach a feed unchecked, though feeds are not parsed as a whole."""
     entry = entry_of(post())
     for format in FORMATS:
-        feed = feed_of_all(SITE, [entry.known])
+        feed = feed_of_all(SITE, [entry.known.updated])
         assert format.draw_feed(feed, SITE, [format.draw_entry(entry, SITE, {})])
     monkeypatch.setattr("feedsync.feeds.rss.escape", lambda text: text)
     with pytest.raises(OutputError, match=CODE):
         rss.draw_entry(entry_of(post(title="<b>")), SITE, {})
     with pytest.raises(OutputError, match=r"all\.rss"):
-        rss.draw_feed(feed_of_all(replace(SITE, title="<b>"), [entry.known]), SITE, [])
+        rss.draw_feed(feed_of_all(replace(SITE, title="<b>"), [entry.known.updated]), SITE, [])
 
 
 _MARKUP = st.text(st.sampled_from("<>&;/!?-[]abc 文\n\"'"), max_size=12)
@@ -148,7 +152,7 @@ def test_what_is_drawn_is_read_back(title: str, text: str, tag: str, moment: dat
         CODE, "题" + title.replace("\n", " "), f"<p>文{text}</p>", f"{moment:%Y-%m-%d %H:%M:%S} +0000", "x", tag
     )
     entry = entry_of(content)
-    feed = feedparser.parse(draw_feed(feed_of_all(SITE, [entry.known]), SITE, [draw_entry(entry, SITE, {})]))
+    feed = feedparser.parse(draw_feed(feed_of_all(SITE, [entry.known.updated]), SITE, [draw_entry(entry, SITE, {})]))
     assert not feed.bozo
     (found,) = feed.entries
     article = entry.known.article

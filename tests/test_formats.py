@@ -57,7 +57,7 @@ class Said:
 
 def documents(entries: list[Entry], site: Site = SITE, complete: bool = False) -> dict[str, bytes]:
     labels = {("category", "emnews"): "东财，滚动"}
-    feed = feed_of_all(site, [entry.known for entry in entries], complete=complete)
+    feed = feed_of_all(site, [entry.known.updated for entry in entries], complete=complete)
     drawn = [draw_entry(entry, site, labels) for entry in entries]
     return {f.extension: f.draw_feed(feed, site, [d[n] for d in drawn]) for n, f in enumerate(FORMATS)}
 
@@ -171,8 +171,8 @@ def test_json_feed_says_all_the_contract_asks_for() -> None:
 
 
 def test_opml_lists_every_feed() -> None:
-    feed = feed_of_term(SITE, SCHEMES["category"], "emnews", '东财"<滚动>', [])
-    opml = etree.fromstring(draw_opml(SITE, draw_outline(feed_of_all(SITE, [])), [('栏<目>"', [draw_outline(feed)])]))
+    feed = feed_of_term(SITE, SCHEMES["category"], "emnews", '东财"<滚动>')
+    opml = etree.fromstring(draw_opml(SITE, draw_outline(feed_of_all(SITE)), [('栏<目>"', [draw_outline(feed)])]))
     assert (opml.get("version"), opml.findtext("head/title")) == ("2.0", "测试站")
     assert [o.get("text") for o in opml.iterfind("body/outline")] == ["测试站", '栏<目>"']
     assert [dict(outline.attrib) for outline in opml.iter("outline") if outline.get("type")] == [
@@ -215,7 +215,7 @@ def test_nothing_leaves_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(OutputError, match="would not be JSON"):
         jsonfeed.draw_entry(entry_of(post()), SITE, {})
     with pytest.raises(OutputError, match="would not be JSON"):
-        jsonfeed.draw_feed(feed_of_all(SITE, []), SITE, [])
+        jsonfeed.draw_feed(feed_of_all(SITE), SITE, [])
 
 
 _TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=40)

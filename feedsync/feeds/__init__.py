@@ -2,6 +2,7 @@
 
 from feedsync.feeds.feed import Deleted, Feed, feed_of_all, feed_of_search, feed_of_term
 from feedsync.feeds.formats import FORMATS, Format, draw_entry, formats_of
+from feedsync.feeds.layout import Piece
 from feedsync.feeds.opml import draw_opml, draw_outline
 from feedsync.feeds.pages import (
     HitLine,
@@ -39,6 +40,7 @@ __all__ = [
     "Format",
     "HitLine",
     "Line",
+    "Piece",
     "Presentation",
     "Scheme",
     "Section",

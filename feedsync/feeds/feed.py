@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from feedsync.feeds.schemes import Scheme
-    from feedsync.model import Article, Entry, Known, Site
+    from feedsync.model import Article, Entry, Site
 
     Labels = Mapping[tuple[str, str], str]
     """What people read for what has feeds, by scheme and value. A category without one is shown by its value."""
@@ -56,11 +56,12 @@ class Feed(Struct, frozen=True):
         return f"{self.stem}.{extension}{self.suffix}"
 
 
-def feed_of_all(site: Site, entries: Iterable[Known], *, complete: bool = False) -> Feed:
+def feed_of_all(site: Site, updates: Iterable[datetime] = (), *, complete: bool = False) -> Feed:
+    """The feed of everything; `updates` are those of its entries."""
     return Feed(
         names.feed_id(site, names.ALL),
         strip_illegal(site.title),
-        _newest(entries),
+        max(updates, default=EMPTY),
         names.url(site, names.ALL),
         names.url(site, ""),
         complete,
@@ -68,26 +69,27 @@ def feed_of_all(site: Site, entries: Iterable[Known], *, complete: bool = False)
 
 
 def feed_of_term(
-    site: Site, scheme: Scheme, value: str, label: str, entries: Iterable[Known], *, complete: bool = False
+    site: Site, scheme: Scheme, value: str, label: str, updates: Iterable[datetime] = (), *, complete: bool = False
 ) -> Feed:
+    """The feed of a term, called as its label says; `updates` are those of its entries."""
     stem = scheme.stem(value)
     return Feed(
         names.feed_id(site, stem),
         strip_illegal(f"{scheme.title(value, label)} - {site.title}"),
-        _newest(entries),
+        max(updates, default=EMPTY),
         names.url(site, stem),
         names.url(site, f"{stem}.html"),
         complete,
     )
 
 
-def feed_of_search(site: Site, query: str, asked: str, entries: Iterable[Known]) -> Feed:
-    """The feed of a query; `asked` is the query as part of a URL."""
+def feed_of_search(site: Site, query: str, asked: str, updates: Iterable[datetime]) -> Feed:
+    """The feed of a query; `asked` is the query as part of a URL, `updates` are those of its entries."""
     stem = names.url(site, names.SEARCH)
     return Feed(
         names.feed_id(site, f"{names.SEARCH}/{digest(query).hex()}"),
         strip_illegal(f"{query} - {site.title}"),
-        _newest(entries),
+        max(updates, default=EMPTY),
         stem,
         f"{stem}?{asked}",
         suffix=f"?{asked}",
@@ -137,7 +139,3 @@ def words_of(article: Article, labels: Labels) -> list[str]:
 def rfc3339(moment: datetime) -> str:
     """An instant in UTC, whole seconds, with `Z`: one reader drops offsets."""
     return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
-
-
-def _newest(entries: Iterable[Known]) -> datetime:
-    return max((entry.updated for entry in entries), default=EMPTY)

@@ -9,15 +9,18 @@ import msgspec
 from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
+from feedsync.feeds.layout import Layout
 from feedsync.model import Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from feedsync.feeds.feed import Feed, Labels
+    from feedsync.feeds.layout import Piece
     from feedsync.model import Entry, Site
 
 VERSION = "https://jsonfeed.org/version/1.1"
+_LAYOUT = Layout(b'{"id":', b'{"id":"', b",", b"]}\n")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -51,7 +54,7 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
     return item
 
 
-def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
+def draw_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
     """A feed document around entries already drawn. Raises OutputError as `draw_entry` does."""
     members: dict[str, object] = {
         "version": VERSION,
@@ -65,7 +68,12 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
         members["icon"] = site.icon
     head = _encode(members)
     _check(head, feed.url("json"))
-    return b"".join((head[:-1], b',"items":[\n', b",\n".join(entries), b"\n]}\n"))
+    return _LAYOUT.join(head[:-1] + b',"items":[', entries)
+
+
+def read_feed(document: bytes) -> dict[str, Piece]:
+    """The entries `draw_feed` was given, by their articles' keys."""
+    return _LAYOUT.part(document)
 
 
 def _check(json: bytes, name: str) -> None:

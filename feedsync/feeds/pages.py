@@ -141,7 +141,7 @@ def draw_index(
         "index.html",
         site,
         names.INDEX,
-        feed=feed_of_all(site, ()),
+        feed=feed_of_all(site),
         links="".join([section.link for section in sections]),
         sections="".join([section.body for section in sections]),
         newest=newest,
@@ -174,7 +174,7 @@ def draw_term(site: Site, term: TermLine, older: str, years: Sequence[tuple[int,
         site,
         f"{term.stem}.html",
         term=term,
-        feed=feed_of_term(site, term.scheme, term.value, term.label, ()),
+        feed=feed_of_term(site, term.scheme, term.value, term.label),
         older=older,
         years=years,
         archived=pages,
@@ -188,7 +188,7 @@ def draw_archive(site: Site, category: TermLine, stretch: Stretch) -> bytes:
         site,
         names.archive_path(category.stem, stretch.year, stretch.number),
         category=category,
-        feed=feed_of_term(site, category.scheme, category.value, category.label, ()),
+        feed=feed_of_term(site, category.scheme, category.value, category.label),
         stretch=stretch,
     )
 
@@ -245,7 +245,7 @@ def _term_line(name: str, value: str, labels: Labels) -> TermLine | None:
 def draw_error(site: Site, status: int) -> bytes:
     """What a server shows for a path that is not there (404) or a method it does not know (405)."""
     root = names.url(site, "")
-    return _draw("error.html", site, f"{status}.html", root=root, status=status, feed=feed_of_all(site, ()))
+    return _draw("error.html", site, f"{status}.html", root=root, status=status, feed=feed_of_all(site))
 
 
 def draw_search(

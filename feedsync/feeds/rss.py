@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from feedsync import __version__
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
+from feedsync.feeds.layout import Layout
 from feedsync.feeds.xml import HEAD, check_element, check_well_formed, escape
 from feedsync.text import strip_illegal
 
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from feedsync.feeds.feed import Feed, Labels
+    from feedsync.feeds.layout import Piece
     from feedsync.model import Entry, Site
 
 _OPENING = (
     '<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom" '
     'xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
 )
+_LAYOUT = Layout(b"<item>", b'<guid isPermaLink="false">', b"", b"</channel>\n</rss>\n")
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 """What may stand in an RSS image."""
 
@@ -60,7 +64,7 @@ def draw_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
     return item
 
 
-def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
+def draw_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
     """A feed document around entries already drawn. Raises OutputError as `draw_entry` does."""
     title, alternate, url = escape(feed.title), escape(feed.alternate), escape(feed.url("rss"))
     history = ' xmlns:fh="http://purl.org/syndication/history/1.0"' if feed.complete else ""
@@ -72,11 +76,16 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[bytes]) -> bytes:
         f'<atom:link rel="self" type="{names.RSS_TYPE}" href="{url}"/>\n'
         f"<description>{title}</description>\n<language>{escape(site.language)}</language>\n"
         f"<lastBuildDate>{_rfc822(feed.updated)}</lastBuildDate>\n<generator>feedsync {__version__}</generator>\n"
-        f"{image}{'<fh:complete/>' if feed.complete else ''}\n"
+        f"{image}{'<fh:complete/>' if feed.complete else ''}"
     )
-    head, end = opening.encode(), b"</channel>\n</rss>\n"
-    check_well_formed(head + end, feed.url("rss"))
-    return b"".join((head, *(part for entry in entries for part in (entry, b"\n")), end))
+    head = opening.encode()
+    check_well_formed(head + _LAYOUT.ending, feed.url("rss"))
+    return _LAYOUT.join(head, entries)
+
+
+def read_feed(document: bytes) -> dict[str, Piece]:
+    """The entries `draw_feed` was given, by their articles' keys."""
+    return _LAYOUT.part(document)
 
 
 def _rfc822(moment: datetime) -> str:

@@ -12,13 +12,14 @@ from sqlalchemy.pool import QueuePool
 
 from feedsync.errors import LockError, StoreError
 from feedsync.store import database
+from feedsync.store.codec import id_of_key
 from feedsync.store.custom import Custom
 from feedsync.store.fetches import Fetches, FetchRow, FetchSummary, HostRow
 from feedsync.store.filing import LEARNT, filed
 from feedsync.store.lock import exclusive
 from feedsync.store.lock import holder as lock_holder
 from feedsync.store.places import Beside, Spot
-from feedsync.store.read import Reader, Revision, Tombstone
+from feedsync.store.read import Reader, Revision, Stamp, Tombstone
 from feedsync.store.search import WORTHWHILE, Index, Stopped, stoppable
 from feedsync.store.sources import FileRow, Quarantined, SourceRow
 from feedsync.store.terms import Term
@@ -44,6 +45,7 @@ __all__ = [
     "Revision",
     "SourceRow",
     "Spot",
+    "Stamp",
     "Stopped",
     "Store",
     "Term",
@@ -51,6 +53,7 @@ __all__ = [
     "Writer",
     "exclusive",
     "filed",
+    "id_of_key",
     "lock_holder",
     "stoppable",
 ]

@@ -18,7 +18,7 @@ from feedsync.store.schema import APPLICATION_ID, metadata
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-SCHEMA = 10
+SCHEMA = 11
 """The number of the newest migration; kept in `PRAGMA user_version`."""
 
 BUSY_TIMEOUT_S = 30

@@ -55,6 +55,13 @@ class Revision(Struct, frozen=True):
     html: str = ""
 
 
+class Stamp(Struct, frozen=True):
+    """What an entry is drawn from: the sequence of an article's last change, and when its meaning last changed."""
+
+    seq: int
+    updated: datetime
+
+
 class Tombstone(Struct, frozen=True):
     """An article that stood in a feed and was withdrawn."""
 
@@ -102,9 +109,10 @@ class Reader(Places, Sources, Terms, Windows):
         statement = statement.order_by(t.withdrawn_us.desc(), t.article_id).limit(limit)
         return [Tombstone(key, from_us(us), reason) for key, us, reason in self.connection.execute(statement)]
 
-    def seqs(self, ids: Iterable[int]) -> dict[int, int]:
-        """The change sequence of articles: what an entry was drawn from."""
-        return dict(rows_of(self.connection, _SEQS, ids))
+    def stamps(self, ids: Iterable[int]) -> dict[int, Stamp]:
+        """Which version of each of these articles there is."""
+        rows = rows_of(self.connection, _STAMPS, ids)
+        return {row.id: Stamp(row.seq, from_us(max(row.published_us, row.revised_us or 0))) for row in rows}
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""
@@ -223,7 +231,7 @@ def _entries() -> Select[Any]:
 # Asked for each feed: to make a statement anew takes longer than to execute it.
 _STATE = select(state.c.value).where(state.c.name == bindparam("name"))
 _AMONG = among(articles.c.id)
-_SEQS = select(articles.c.id, articles.c.seq).where(_AMONG)
+_STAMPS = select(articles.c.id, articles.c.seq, articles.c.published_us, articles.c.revised_us).where(_AMONG)
 _HEADS = select(articles).where(_AMONG)
 _ENTRIES = _entries().where(_AMONG)
 _SAID = (

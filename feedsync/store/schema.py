@@ -230,6 +230,7 @@ terms = Table(
     Column("articles", Integer, nullable=False),
     Column("changed_seq", BigInteger, nullable=False),
     Column("published_seq", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, server_default=text("x''")),
     UniqueConstraint("scheme", "value"),
     comment="what articles can be filed under: everything (scheme `all`), categories, outlets, tags, symbols",
 )

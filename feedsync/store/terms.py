@@ -30,6 +30,8 @@ class Term(Struct, frozen=True):
     articles: int
     changed_seq: int
     published_seq: int
+    digest: bytes = b""
+    """Of its feed as it was published, by which that is recognised."""
     told: bool = False
     """Whether something was withdrawn from it."""
     asked: bool = False

@@ -28,12 +28,13 @@ from feedsync.store.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from feedsync.model import Change, CustomFeed, Known, Word
     from feedsync.store.bulk import Row, Values
     from feedsync.store.sources import FileRow
+    from feedsync.store.terms import Term
 
 
 class Writer(Reader):
@@ -158,10 +159,11 @@ class Writer(Reader):
         Custom(self.connection).adopt(feeds, timezone, seq)
         self.set_state("seq", str(seq))
 
-    def mark_published(self, published: dict[int, int]) -> None:
-        """Record up to which change each term's feed is published."""
-        execute_rows(self.connection, _MARK, [{"b_id": term_id, "b_seq": seq} for term_id, seq in published.items()])
-        execute_rows(self.connection, _SETTLE, [{"b_term": term_id} for term_id in published])
+    def mark_published(self, due: Iterable[Term], digests: Mapping[int, bytes]) -> None:
+        """Record that the feeds of these terms are published as they were read here, and the digests of the feeds."""
+        rows = [{"b_id": t.id, "b_seq": t.changed_seq, "b_digest": digests.get(t.id, b"")} for t in due]
+        execute_rows(self.connection, _MARK, rows)
+        execute_rows(self.connection, _SETTLE, [{"b_term": row["b_id"]} for row in rows])
 
     def mark_all(self) -> None:
         """Mark every feed and page as due, for what changed is how they are drawn."""
@@ -175,7 +177,11 @@ _RELEASE = delete(quarantine).where(
     quarantine.c.source_id == bindparam("b_source"), quarantine.c.location == bindparam("b_location")
 )
 _SETTLE = delete(shifts).where(shifts.c.term_id == bindparam("b_term"))
-_MARK = update(terms).where(terms.c.id == bindparam("b_id")).values(published_seq=bindparam("b_seq"))
+_MARK = (
+    update(terms)
+    .where(terms.c.id == bindparam("b_id"))
+    .values(published_seq=bindparam("b_seq"), digest=bindparam("b_digest"))
+)
 _STATE = upsert(state).values(name=bindparam("b_name"), value=bindparam("b_value"))
 _SET_STATE = _STATE.on_conflict_do_update(index_elements=["name"], set_={"value": _STATE.excluded.value})
 

@@ -44,7 +44,7 @@ _STALLED_S = 600.0
 """A pass that shows no progress for so long hangs: in the database, say, or on the disk of the tree."""
 
 _TURNS_S = 0.0005
-"""Threads take turns this often, not every 5 ms: encoders ask for one eight times a copy of some megabytes."""
+"""Whoever waits for the interpreter gets it after this, not 5 ms: a copy of some megabytes takes eight such turns."""
 
 _SILENT_S = 60.0
 _INDEX_S = 30.0

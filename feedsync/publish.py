@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 from feedsync.audit import FEED_FOLDERS, Audit, archived, pages_through
 from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, stem_of
 from feedsync.errors import OutputError
-from feedsync.feeds import names
+from feedsync.feeds import names, prepare_to_draw
 from feedsync.model import ALL, CATEGORY
 from feedsync.shares import (
     FEW_FEEDS,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from feedsync.workers import Workers
 
 _FILES_PER_BATCH = 1000
+_MOMENTS_S = 1.0
 _RECHECK_S = 45.0
 """How long a tree whose folders show no change is believed to be whole, and to show nothing the store does not know."""
 
@@ -112,8 +112,7 @@ class Publisher:
         try:
             self._publish_due(store, workers, report, progress)
         except BaseException:
-            # Until the next attempt, labels may be learnt that entries drawn now do not show; see Memberships._relabel.
-            self._drawing.forget()
+            self._drawing.forget()  # nothing relies on what was drawn in an attempt that failed
             raise
         if everything or unswept:
             report.removed += self._remove_strangers(store)
@@ -124,13 +123,12 @@ class Publisher:
         return report
 
     def warm_up(self, store: Store) -> None:
-        """Draw what every publication takes from the one before, so that the next article has not to wait for it."""
+        """Do now what the first publication would have to wait for, and what each takes from the one before."""
+        prepare_to_draw()
         self._recognise(store)
         with store.reading() as reader:
             for _ in self._drawing.front(reader):
                 pass
-            for term in reader.terms(ALL):
-                self._drawing.feed(reader, term)
 
     def takes_long(self, reader: Reader) -> bool:
         """Whether so much is due that publishing takes more than moments."""
@@ -193,14 +191,18 @@ class Publisher:
             due = reader.due(ALL, *self._schemes)
             front = bool(due) or not reader.terms(ALL)
             much = self._is_much(reader, due) or bool(workers and workers.running and len(due) >= FEW_FEEDS)
-            # What is little is finished though somebody asks to stop: it takes moments.
-            moved = partial(progress, 0) if much else lambda: None
+            started = time.monotonic()
             digests: dict[int, bytes] = {}
             with (
                 self.tree.batch() as last,
                 self.tree.batch(aside=not much) as batch,  # with a crew, all processors are at work anyway
                 Crew(workers if much else None, store, self.tree, self.presentation) as crew,
             ):
+
+                def moved() -> None:
+                    # What takes but moments is finished, though somebody may ask to stop.
+                    if much or time.monotonic() - started > _MOMENTS_S:
+                        progress(0)
 
                 def put(shares: Sequence[Share]) -> Iterator[int]:
                     done = crew.put(shares, self._drawing, reader, batch, moved)
@@ -259,8 +261,19 @@ class Publisher:
         if self.presentation.pages:
             for _ in put(archives_in_shares(self._changed_archives(reader, due))):
                 _settle_many(batch)
+            for term in due:
+                if archived(term) and term.published_seq < 0:  # pages of a publication that was cut short may be there
+                    self._remove_other_pages(reader, batch, term)
         for _ in put(first_pages_in_shares(due)):
             _settle_many(batch)
+
+    def _remove_other_pages(self, reader: Reader, batch: Batch, term: Term) -> None:
+        """Remove what stands in the archive of a category and is no page of it."""
+        folder = stem_of(term)
+        if present := {f"{folder}/{name}" for name in self.tree.names(folder)}:
+            archive = self._drawing.archive(reader, term)
+            for path in sorted(present - {archive.path(page) for page in archive.pages()}):
+                batch.remove(path)
 
     def _put_front(self, reader: Reader, batch: Batch) -> int:
         """The index, the lists of feeds and what never changes; how many lists are gone."""

@@ -147,7 +147,7 @@ class Feeds(Struct, frozen=True):
             files = drawing.feed(reader, term)
             changed = [batch.put(path, content) for path, content in files]
             report.written += any(changed)
-            report.digests[term.id] = digest_of(content for _, content in files)
+            report.digests[term.id] = digest_of([content for _, content in files])
             if term.scheme != ALL and not term.standing:
                 for extension in EXTENSIONS:
                     report.removed += batch.remove(f"{stem_of(term)}.{extension}")

@@ -54,7 +54,7 @@ def test_in_every_format_entries_are_found_as_they_were_drawn(said: list[tuple[s
     drawn = [draw_entry(entry, SITE, {}) for entry in entries]
     for number, format in enumerate(FORMATS):
         document = format.draw_feed(feed_of_all(SITE), SITE, [one[number] for one in drawn])
-        found = format.read_feed(document)
+        found = format.layout.part(document)
         assert {key: bytes(piece) for key, piece in found.items()} == {
             code(n): one[number] for n, one in enumerate(drawn)
         }
@@ -219,3 +219,46 @@ def test_of_a_publication_that_was_cut_short_nothing_is_taken(
     ten.run()
     assert len(drawn) == 11
     assert not differences(ten)
+
+
+def test_a_label_learnt_while_everything_was_due_anew_reaches_every_entry(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's `publish` marked everything and was stopped; what the daemon has in memory has the old label."""
+    daemon = Publisher(desk.tree, desk.presentation)
+    desk.put("1.md", post(code(1), tag="甲新闻"))
+    desk.run(publisher=daemon)
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "_publish_due", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Publisher(desk.tree, desk.presentation).publish(desk.store, everything=True)
+    for number in (2, 3):
+        desk.put(f"{number}.md", post(code(number), tag="乙新闻"))
+    desk.run(publisher=daemon)
+    assert not differences(desk)
+
+
+def test_a_daemon_draws_nothing_before_there_is_something_to_publish(ten: Desk, drawn: list[str]) -> None:
+    (ten.tree.root / "all.rss").unlink()
+    Publisher(ten.tree, ten.presentation).warm_up(ten.store)
+    assert drawn == []
+
+
+def test_a_file_of_another_size_is_not_even_read(ten: Desk) -> None:
+    os.truncate(ten.tree.root / "category/emnews.rss", 1 << 42)
+    arrive(ten, 10)
+
+
+def test_entries_of_other_libraries_are_drawn_anew(
+    ten: Desk, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedsync.former.drawn_by", lambda: b"lxml 99")
+    ten.put(f"{code(10)}.md", post(code(10), "标题十"))
+    ten.run()
+    assert len(drawn) == 11
+
+
+def test_a_feed_of_old_articles_is_as_old_as_they_are(desk: Desk) -> None:
+    desk.put("a.md", post(code(1), date="1965-03-14 10:00:00"))
+    desk.run()
+    assert "<updated>1965-03-14T02:00:00Z</updated><author>" in desk.atom("category/emnews.atom")

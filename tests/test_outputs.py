@@ -359,3 +359,15 @@ def test_no_folder_is_made_below_one_that_is_gone(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert "var/public/a/x cannot be written" in told
+
+
+def test_what_is_not_replaced_counts_too(tmp_path: Path) -> None:
+    """Or a batch of a million pages that did not change would remember them all."""
+    tree = Tree(tmp_path / "public")
+    for _ in range(2):
+        with tree.batch() as batch:
+            for number in range(10):
+                batch.put(f"article/{number}.html", b"<p>")
+            assert len(batch) == 10
+            batch.settle()
+            assert len(batch) == 0

@@ -484,3 +484,18 @@ def test_restore_tells_files_from_codes(typed: Callable[..., str], tmp_path: Pat
         assert "restored from" in typed("restore", name)
     for missing in ("missing.db", "backups/missing", f"./{OTHER}", "/nowhere/copy.bak"):
         typed("restore", missing, error=StoreError)
+
+
+def test_of_a_publication_cut_short_no_archive_keeps_what_was_withdrawn_since(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put("a.md", post("202503142600000001", category="c1"))
+    desk.run()
+    desk.put("b.md", post(OTHER, "秘密", category="c2"))
+    with monkeypatch.context() as patch:
+        patch.setattr("feedsync.store.Writer.mark_published", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            desk.run()
+    take_out(desk, OTHER)
+    assert not [path for path in desk.tree.root.rglob("*.html") if "秘密" in path.read_text(encoding="utf-8")]
+    assert not list(Publisher(desk.tree, desk.presentation).audit.differences(desk.store))

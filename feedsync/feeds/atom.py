@@ -19,7 +19,7 @@ from feedsync import __version__
 from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of
-from feedsync.feeds.layout import Layout
+from feedsync.feeds.layout import ATOM
 from feedsync.feeds.xml import check_element, check_well_formed, escape_text
 from feedsync.model import CATEGORY
 from feedsync.text import strip_illegal
@@ -37,7 +37,6 @@ _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 _END = b"</feed>"
-_LAYOUT = Layout(b"<entry>", b"<id>", b"", _END + b"\n")
 _BLANK = "-"
 _CONTENT_END = b"</content>"
 _BLANK_END = _BLANK.encode() + _CONTENT_END
@@ -105,12 +104,7 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
     if not end:
         raise OutputError(f"the feed {feed.url('atom')} could not be drawn", remedy="report this as a bug")
     check_well_formed(head, feed.url("atom"))
-    return _LAYOUT.join(opening, entries)
-
-
-def read_feed(document: bytes) -> dict[str, Piece]:
-    """The entries `draw_feed` was given, by their articles' keys."""
-    return _LAYOUT.part(document)
+    return ATOM.join(opening, entries)
 
 
 class _EntryCompletion(BaseEntryExtension):  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from feedsync.feeds import jsonfeed, names, rss
+from feedsync.feeds.layout import ATOM, JSON, RSS, Layout
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Format(Struct, frozen=True):
-    """How to write a format: entries one by one, and a document around those already written; how to read one."""
+    """How to write a format: entries one by one, and a document around those already written; how it is laid out."""
 
     extension: str
     name: str
     media_type: str
     draw_entry: Callable[[Entry, Site, Labels], bytes]
     draw_feed: Callable[[Feed, Site, Sequence[Piece]], bytes]
-    read_feed: Callable[[bytes], dict[str, Piece]]
+    layout: Layout
 
 
 def _draw_atom_entry(entry: Entry, site: Site, labels: Labels) -> bytes:
@@ -38,16 +39,10 @@ def _draw_atom_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
     return atom.draw_feed(feed, site, entries)
 
 
-def _read_atom_feed(document: bytes) -> dict[str, Piece]:
-    from feedsync.feeds import atom
-
-    return atom.read_feed(document)
-
-
 FORMATS = (
-    Format("atom", "Atom", names.ATOM_TYPE, _draw_atom_entry, _draw_atom_feed, _read_atom_feed),
-    Format("rss", "RSS", names.RSS_TYPE, rss.draw_entry, rss.draw_feed, rss.read_feed),
-    Format("json", "JSON Feed", names.JSON_TYPE, jsonfeed.draw_entry, jsonfeed.draw_feed, jsonfeed.read_feed),
+    Format("atom", "Atom", names.ATOM_TYPE, _draw_atom_entry, _draw_atom_feed, ATOM),
+    Format("rss", "RSS", names.RSS_TYPE, rss.draw_entry, rss.draw_feed, RSS),
+    Format("json", "JSON Feed", names.JSON_TYPE, jsonfeed.draw_entry, jsonfeed.draw_feed, JSON),
 )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from feedsync.errors import OutputError
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
-from feedsync.feeds.layout import Layout
+from feedsync.feeds.layout import JSON
 from feedsync.model import Role
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from feedsync.model import Entry, Site
 
 VERSION = "https://jsonfeed.org/version/1.1"
-_LAYOUT = Layout(b'{"id":', b'{"id":"', b",", b"]}\n")
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -68,12 +66,7 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
         members["icon"] = site.icon
     head = _encode(members)
     _check(head, feed.url("json"))
-    return _LAYOUT.join(head[:-1] + b',"items":[', entries)
-
-
-def read_feed(document: bytes) -> dict[str, Piece]:
-    """The entries `draw_feed` was given, by their articles' keys."""
-    return _LAYOUT.part(document)
+    return JSON.join(head[:-1] + b',"items":[', entries)
 
 
 def _check(json: bytes, name: str) -> None:

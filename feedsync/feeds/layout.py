@@ -47,3 +47,8 @@ class Layout(Struct, frozen=True):
                 found[match.group(1).decode("ascii")] = view[start:stop]
             start = after
         return found
+
+
+ATOM = Layout(b"<entry>", b"<id>", b"", b"</feed>\n")
+RSS = Layout(b"<item>", b'<guid isPermaLink="false">', b"", b"</channel>\n</rss>\n")
+JSON = Layout(b'{"id":', b'{"id":"', b",", b"]}\n")

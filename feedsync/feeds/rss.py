@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feedsync import __version__
 from feedsync.feeds import names
 from feedsync.feeds.feed import content_of, outlet_of, rfc3339, symbols_of, title_of, words_of
-from feedsync.feeds.layout import Layout
+from feedsync.feeds.layout import RSS
 from feedsync.feeds.xml import HEAD, check_element, check_well_formed, escape
 from feedsync.text import strip_illegal
 
@@ -29,8 +29,6 @@ _OPENING = (
     '<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom" '
     'xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
 )
-_LAYOUT = Layout(b"<item>", b'<guid isPermaLink="false">', b"", b"</channel>\n</rss>\n")
-
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 """What may stand in an RSS image."""
 
@@ -79,13 +77,8 @@ def draw_feed(feed: Feed, site: Site, entries: Sequence[Piece]) -> bytes:
         f"{image}{'<fh:complete/>' if feed.complete else ''}"
     )
     head = opening.encode()
-    check_well_formed(head + _LAYOUT.ending, feed.url("rss"))
-    return _LAYOUT.join(head, entries)
-
-
-def read_feed(document: bytes) -> dict[str, Piece]:
-    """The entries `draw_feed` was given, by their articles' keys."""
-    return _LAYOUT.part(document)
+    check_well_formed(head + RSS.ending, feed.url("rss"))
+    return RSS.join(head, entries)
 
 
 def _rfc822(moment: datetime) -> str:

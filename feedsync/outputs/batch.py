@@ -138,8 +138,8 @@ class Batch:
             self.abandon()
 
     def __len__(self) -> int:
-        """How many files, copies among them, wait to be put in place."""
-        return len(self._pending)
+        """How many files it knows of: those that wait to be put in place, copies among them, or all it was given."""
+        return max(len(self._pending), len(self._given))
 
     def hand_over(self) -> Prepared:
         """What is ready so far, for another process to adopt; this batch knows no more of it. Raises OSError."""

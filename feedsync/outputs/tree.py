@@ -76,6 +76,15 @@ class Tree:
         except OSError as error:
             raise unusable(self.root / path, error) from error
 
+    def size(self, path: str) -> int:
+        """The size of a published file, 0 when there is none."""
+        try:
+            return (self.root / path).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        except OSError as error:
+            raise unusable(self.root / path, error) from error
+
     def holds(self, path: str, content: bytes) -> bool:
         """Whether the file has this content, and the encoded copies it ought to have and no others."""
         if self.read(path) != content:

@@ -85,6 +85,7 @@ class Memberships:
         rows = [{"b_term": term, "b_label": label, "b_count": count} for (term, label), count in counts.items()]
         execute_rows(self._connection, _SUGGEST, rows)
         ids = sorted({term for term, _ in counts})
+        drawn = self._reader.state("drawn") is not None  # else all is drawn anew by whoever publishes first
         best: dict[int, tuple[int, str]] = {}
         for row in rows_of(self._connection, _SUGGESTED, ids):
             best[row.term_id] = min(best.get(row.term_id, (0, "")), (-row.articles, row.label))
@@ -93,8 +94,8 @@ class Memberships:
             if label == term.label:
                 continue
             self._connection.execute(update(terms).where(terms.c.id == term.id).values(label=label))
-            if term.scheme in LEARNT and term.published_seq >= 0:
-                # Every entry of the term shows the label, in whatever feed it stands.
+            if term.scheme in LEARNT and drawn:
+                # Every entry of the term shows the label, in whatever feed it stands, or in somebody's memory.
                 self._touch_members(term.id, seq)
 
     def _touch_members(self, term_id: int, seq: int) -> None:

@@ -112,7 +112,7 @@ class Reader(Places, Sources, Terms, Windows):
     def stamps(self, ids: Iterable[int]) -> dict[int, Stamp]:
         """Which version of each of these articles there is."""
         rows = rows_of(self.connection, _STAMPS, ids)
-        return {row.id: Stamp(row.seq, from_us(max(row.published_us, row.revised_us or 0))) for row in rows}
+        return {i: Stamp(seq, from_us(max(us, us if revised is None else revised))) for i, seq, us, revised in rows}
 
     def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
         """Articles with their HTML, in the order of the ids."""

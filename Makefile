@@ -43,6 +43,7 @@ test: $(READY)
 
 crash: $(READY)
 	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.test_histories 60 $$(date +%s)
 
 attack: $(READY)
 	FEEDSYNC_ATTACK=1 $(BIN)/python -m pytest tests/hostile

@@ -16,6 +16,7 @@ from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, stem_of
 from feedsync.errors import OutputError
 from feedsync.feeds import names, prepare_to_draw
 from feedsync.model import ALL, CATEGORY
+from feedsync.outputs import original_of
 from feedsync.shares import (
     FEW_FEEDS,
     MANY_FEEDS,
@@ -270,7 +271,7 @@ class Publisher:
     def _remove_other_pages(self, reader: Reader, batch: Batch, term: Term) -> None:
         """Remove what stands in the archive of a category and is no page of it."""
         folder = stem_of(term)
-        if present := {f"{folder}/{name}" for name in self.tree.names(folder)}:
+        if present := {original_of(f"{folder}/{name}") for name in self.tree.names(folder)}:
             archive = self._drawing.archive(reader, term)
             for path in sorted(present - {archive.path(page) for page in archive.pages()}):
                 batch.remove(path)
@@ -369,7 +370,8 @@ class Publisher:
                     archive = self._drawing.archive(reader, term)
                     wanted |= {archive.path(page) for page in archive.pages()}
             strangers = self.audit.strangers(reader, wanted)
-            return sum(batch.remove(path) for path in strangers if path.endswith((*EXTENSIONS, names.GONE)))
+            originals = dict.fromkeys(map(original_of, strangers))
+            return sum(batch.remove(path) for path in originals if path.endswith((*EXTENSIONS, names.GONE)))
 
 
 def _articles(reader: Reader) -> int:

@@ -371,3 +371,14 @@ def test_what_is_not_replaced_counts_too(tmp_path: Path) -> None:
             assert len(batch) == 10
             batch.settle()
             assert len(batch) == 0
+
+
+def test_a_copy_without_its_original_is_removed_with_it(tmp_path: Path) -> None:
+    """A batch was cut short between the two."""
+    tree = Tree(tmp_path / "public")
+    (tree.root / "category").mkdir(parents=True)
+    (tree.root / "category/a.html.gz").write_bytes(b"")
+    with tree.batch() as batch:
+        assert batch.remove("category/a.html")
+        assert not batch.remove("category/b.html")
+    assert not list((tree.root / "category").iterdir())

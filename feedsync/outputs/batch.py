@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
 from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
-from feedsync.outputs.encode import SUFFIXES, suffixes
+from feedsync.outputs.encode import SUFFIXES, can_have_copies, suffixes
 from feedsync.outputs.temporary import temporary_for, write
 from feedsync.values import Struct
 
@@ -116,15 +116,16 @@ class Batch:
         return True
 
     def remove(self, path: str) -> bool:
-        """Whether the file was there, and so is gone at the end."""
+        """Whether the file was there, or a copy that a batch cut short left of it; nothing of it is at the end."""
         target = self._at(path)
         self._take_back(path)
+        places = [*(copies_of(target) if can_have_copies(path) else ()), target]
         try:
-            if not exists(target):
+            if not any(map(exists, places)):
                 return False
         except OSError as error:
             raise unusable(target, error) from error
-        self._removed += [*copies_of(target), target]
+        self._removed += places
         self._folders.add(os.path.dirname(target))
         return True
 

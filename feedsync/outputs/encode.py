@@ -32,9 +32,21 @@ _PACKED_WINDOW = -15
 def suffixes(path: str, size: int) -> tuple[str, ...]:
     """Which encoded copies a file of this name and size in bytes has."""
     least = _ARTICLE_FROM_BYTES if path.startswith(_ARTICLES) else _GZIP_FROM_BYTES
-    if size < least or not path.endswith(_TEXT):
+    if size < least or not can_have_copies(path):
         return ()
     return SUFFIXES if _BROTLI_FROM_BYTES <= size <= _BROTLI_TO_BYTES else (".gz",)
+
+
+def original_of(path: str) -> str:
+    """The path of which this is an encoded copy, or this path itself."""
+    for suffix in SUFFIXES:
+        path = path.removesuffix(suffix)
+    return path
+
+
+def can_have_copies(path: str) -> bool:
+    """Whether a file of this name has encoded copies when it is large enough."""
+    return path.endswith(_TEXT)
 
 
 def encoded(suffix: str, content: bytes) -> bytes:

@@ -6,9 +6,10 @@ only where that file is, to the bit, what was published (docs/decisions/0033-for
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from feedsync import __version__
@@ -33,8 +34,11 @@ Entries = dict[int, tuple[Piece, ...]]
 @cache
 def drawn_by() -> bytes:
     """By which versions entries are drawn: others may write the same in other bytes."""
-    libraries = [f"{name} {version(name)}" for name in ("feedgen", "lxml", "msgspec")]
-    return " ".join([__version__, *libraries]).encode()
+    found = [__version__]
+    for name in ("feedgen", "lxml", "msgspec"):
+        with suppress(PackageNotFoundError):  # installed by other means than a package of Python
+            found.append(f"{name} {version(name)}")
+    return " ".join(found).encode()
 
 
 def digest_of(documents: Sequence[bytes]) -> bytes:

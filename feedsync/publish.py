@@ -271,9 +271,10 @@ class Publisher:
     def _remove_other_pages(self, reader: Reader, batch: Batch, term: Term) -> None:
         """Remove what stands in the archive of a category and is no page of it."""
         folder = stem_of(term)
-        if present := {original_of(f"{folder}/{name}") for name in self.tree.names(folder)}:
+        present = {f"{folder}/{original_of(name)}" for name in self.tree.names(folder)}
+        if pages := {path for path in present if path.endswith(f".{PAGE}")}:  # others are on their way into the tree
             archive = self._drawing.archive(reader, term)
-            for path in sorted(present - {archive.path(page) for page in archive.pages()}):
+            for path in sorted(pages - {archive.path(page) for page in archive.pages()}):
                 batch.remove(path)
 
     def _put_front(self, reader: Reader, batch: Batch) -> int:

@@ -103,7 +103,8 @@ class Audit:
         front = {names.INDEX, names.OPML, *(f"{names.ALL}.{extension}" for extension in self._formats)}
         if not front <= self._tree.names() or not all((self._tree.root / path).is_file() for path in _FIXED):
             return True
-        expected = {f"{stem_of(term)}.{extension}" for term in published for extension in (*self._formats, PAGE)}
+        stems = [stem_of(term) for term in published]
+        expected = {f"{stem}.{extension}" for stem in stems for extension in (*self._formats, PAGE)}
         if not expected <= self._in_folders():
             return True
         if not self._presentation.pages or pages_through(reader) < 0:

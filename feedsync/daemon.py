@@ -20,10 +20,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from feedsync import __version__, control
-from feedsync.errors import ConfigError, FeedsyncError, ServerError
-from feedsync.outputs import Tree
+from feedsync.errors import ConfigError, ServerError
 from feedsync.passes import Passes
-from feedsync.publish import Publisher
 from feedsync.schedule import Clock, Schedule
 from feedsync.server import HttpServer, listen
 from feedsync.sources import FileSource, UrlSource
@@ -65,9 +63,8 @@ def serve(config: Config, reload: Callable[[], Config]) -> None:
         for listener in listeners:
             stack.enter_context(contextlib.closing(listener))
         server = stack.enter_context(HttpServer(_web(config), listeners))
-        caught_up = _catch_up(config, store)
         worker = stack.enter_context(_Worker(config, store))
-        worker.begin(caught_up=caught_up)
+        worker.begin()
         stack.enter_context(control.serving(control.socket_path(store.path), worker.status))
         where = ", ".join(map(_address, listeners))
         log.info("ready", extra={"fields": {"version": __version__, "address": where, "pid": os.getpid()}})
@@ -113,25 +110,6 @@ def _web(config: Config) -> Options:
         store_url=config.store_url,
         presentation=config.presentation.to_json(),
     )
-
-
-def _catch_up(config: Config, store: Store) -> bool:
-    """Publish what is due from the store alone, so that whoever is told READY finds feeds.
-
-    False when that would take long, as after an upgrade: until then the feeds are those of before.
-    """
-    tree = Tree(config.output)
-    publisher = Publisher(tree, config.presentation)
-    try:
-        with store.lock(_say_waiting):
-            tree.sweep()  # what was being written when we were killed; what is due is not, after this
-            with store.reading() as reader:
-                if publisher.takes_long(reader):
-                    return False
-            publisher.publish(store)
-    except FeedsyncError as error:
-        log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
-    return True
 
 
 @contextlib.contextmanager
@@ -204,11 +182,6 @@ class _Worker:
         """Why the last reload was refused."""
 
     def __enter__(self) -> _Worker:
-        self._plan()
-        self._schedule.often(self._passes.index, _INDEX_S)
-        self._schedule.start()
-        self._watcher.start()
-        self._list_watcher.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -242,9 +215,15 @@ class _Worker:
         self._schedule.soon(self._passes.publish)
         return kept
 
-    def begin(self, *, caught_up: bool) -> None:
-        """What is better done before the first article comes."""
+    def begin(self) -> None:
+        """Publish what is due, unless that would take long, so that whoever is told READY finds feeds; then work."""
+        caught_up = self._passes.catch_up()
+        self._plan()
         self._schedule.soon(self._passes.warm_up if caught_up else self._passes.publish)
+        self._schedule.often(self._passes.index, _INDEX_S)
+        self._schedule.start()
+        self._watcher.start()
+        self._list_watcher.start()
 
     def rearm(self) -> None:
         """Let nothing wait for a time that the clock has taken back."""
@@ -303,7 +282,3 @@ class _Worker:
     def _look(self) -> None:
         if (again_s := self._passes.look()) is not None:
             self._schedule.soon(self._look, again_s)
-
-
-def _say_waiting(pid: str) -> None:
-    log.info("waiting for the pass of another process", extra={"fields": {"pid": pid}})

@@ -20,7 +20,6 @@ from feedsync.feeds import (
     Deleted,
     Feed,
     Line,
-    Scheme,
     Section,
     Shelf,
     Step,
@@ -52,7 +51,7 @@ from feedsync.text import strip_illegal
 from feedsync.values import Struct, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from feedsync.archive import Page
@@ -65,6 +64,7 @@ _FIRST_PAGE = 50
 _INDEX_TITLES = 3
 _INDEX_NEWEST = 8
 _INDEX_LARGEST = 30
+_STRETCH = 100
 EVERYTHING = Term(0, ALL, "", "", 0, 0, -1)
 """Stands for the feed of everything while there is nothing."""
 
@@ -152,17 +152,25 @@ class Drawing:
         stretch = Stretch(year, number, self._lines(reader, archive.ids(page)), newer, older)
         return archive.path(page), draw_archive(self._site, self._line(term), stretch)
 
-    def front(self, reader: Reader) -> Iterator[File]:
-        """The index, the lists of each scheme and of all. Only what changed since the last call is drawn anew."""
-        front = self._front
+    def front(self, reader: Reader, step: Callable[[], None] = lambda: None) -> Iterator[File]:
+        """The index, the lists of each scheme and of all. Only what changed since the last call is drawn anew.
+
+        `step` is called now and then, and may raise; the next call draws all of it then.
+        """
+        front, self._front = self._front, _Front()
         changed = reader.changed_terms(front.seq, *(scheme.name for scheme in self._schemes))
+        renewed = set()
+        for start in range(0, len(changed), _STRETCH):
+            step()
+            some = changed[start : start + _STRETCH]
+            self._renew_sections(reader, front, [term for term in some if SCHEMES[term.scheme].archived])
+            renewed |= {term.scheme for term in some if self._relist(front, term)}
         front.seq = max((term.changed_seq for term in changed), default=front.seq)
-        self._renew_sections(reader, [term for term in changed if SCHEMES[term.scheme].archived])
-        renewed = [s for s in self._schemes if self._relist(s, [term for term in changed if term.scheme == s.name])]
+        self._front = front
         yield names.INDEX, self._index(reader)
         for scheme in self._schemes:
             listed = front.listed[scheme.name]
-            if scheme in renewed:
+            if scheme.name in renewed:
                 lines = [one.line for one in sorted(listed.values(), key=_NAMED)]
                 front.lists[scheme.name] = draw_list(self._site, scheme, lines)
             if listed and not scheme.archived:
@@ -176,24 +184,22 @@ class Drawing:
             front.opml = draw_opml(self._site, draw_outline(feed_of_all(self._site)), groups)
         yield names.OPML, front.opml
 
-    def _relist(self, scheme: Scheme, changed: Iterable[Term]) -> bool:
-        """Bring the list of a scheme's feeds up to date; whether one came, went or is called otherwise."""
-        listed = self._front.listed.setdefault(scheme.name, {})
-        renewed = False
-        for term in changed:
-            known = listed.get(term.id)
-            if not term.standing:
-                renewed |= listed.pop(term.id, None) is not None
-            elif known is None or known.label != self.label(term):
-                renewed = True
-                line = replace(self._line(term), articles=0)
-                outline = draw_outline(feed_of_term(self._site, scheme, line.value, line.label))
-                listed[term.id] = _Listed(line.label, line.value, draw_listed(self._site, line), outline)
-        return renewed
+    def _relist(self, front: _Front, term: Term) -> bool:
+        """Bring the list of a scheme's feeds up to date; whether this one came, went or is called otherwise."""
+        listed = front.listed[term.scheme]
+        if not term.standing:
+            return listed.pop(term.id, None) is not None
+        known = listed.get(term.id)
+        if known and known.label == self.label(term):
+            return False
+        line = replace(self._line(term), articles=0)
+        outline = draw_outline(feed_of_term(self._site, SCHEMES[term.scheme], line.value, line.label))
+        listed[term.id] = _Listed(line.label, line.value, draw_listed(self._site, line), outline)
+        return True
 
-    def _renew_sections(self, reader: Reader, changed: Sequence[Term]) -> None:
+    def _renew_sections(self, reader: Reader, front: _Front, changed: Sequence[Term]) -> None:
         """The parts of the index that show categories with their newest articles."""
-        sections = self._front.sections
+        sections = front.sections
         newest = reader.newest_of_each([term.id for term in changed if term.standing], _INDEX_TITLES)
         wanted = sorted({article_id for ids in newest.values() for article_id in ids})
         shown = dict(zip(wanted, self._lines(reader, wanted), strict=True))
@@ -351,7 +357,7 @@ class _Front(Struct):
     sections: dict[int, tuple[tuple[str, str], Section]] = field(default_factory=dict)
     """Of each category by its term: label and value, and what the index shows of it."""
 
-    listed: dict[str, dict[int, _Listed]] = field(default_factory=dict)
+    listed: defaultdict[str, dict[int, _Listed]] = field(default_factory=lambda: defaultdict(dict))
     """Of each scheme its feeds by their terms."""
 
     lists: dict[str, bytes] = field(default_factory=dict)

@@ -36,6 +36,8 @@ class Request(Struct, frozen=True):
     """Fetch what has to be fetched."""
     stopping: Callable[[], bool] = bool
     """Asked between batches and every second of waiting; a run that is to stop raises Interrupted."""
+    give_way: Callable[[], object] = lambda: None
+    """Called now and then by what others need not wait for, while it keeps nobody from the store."""
 
 
 class Progress(Struct):

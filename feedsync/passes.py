@@ -29,8 +29,12 @@ log = logging.getLogger("feedsync.passes")
 _SLOW_S = 120.0
 """A pass that shows no progress for so long is worth a word in `status`."""
 
-_INDEX_STEP = 128
+_INDEX_STEP = 32
+"""At a million articles it takes 0.1 s, for which others wait."""
 _INDEX_PAUSE_S = 0.05
+
+_GIVE_WAY_S = 1.0
+"""So long at a time, surveys and the index wait while articles that have just come are published."""
 
 _RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
 """When to look again at files that are being written; after that, the next scan does."""
@@ -77,6 +81,9 @@ class Passes:
         self._sources = config.sources
         self._publisher = Publisher(Tree(config.output), config.presentation)
         self._stopping = threading.Event()
+        self._calm = threading.Event()
+        """Nothing is under way for which somebody waits."""
+        self._calm.set()
         self._lock = threading.Lock()
         self._records: dict[str, Record] = defaultdict(Record)
         self._running: list[_Running] = []
@@ -87,6 +94,7 @@ class Passes:
     def stop(self) -> None:
         """Let passes stop at their next step, and start none."""
         self._stopping.set()
+        self._calm.set()
 
     def adopt(self, config: Config) -> None:
         """Run with another configuration from the next pass on."""
@@ -96,32 +104,54 @@ class Passes:
 
     def scan(self, name: str) -> None:
         """A whole pass over one source."""
-        self._pass([source for source in self._sources if source.name == name], {})
+        self._pass([source for source in self._sources if source.name == name], {"give_way": self._give_way})
 
     def publish(self) -> None:
         """Publish what is due; reads no source."""
         self._pass([], {})
 
+    def catch_up(self) -> bool:
+        """Publish what is due from the store alone, so that whoever is told that we are ready finds feeds.
+
+        True when `warm_up` is to follow; False when it would take long, as after an upgrade: then `publish` is, and
+        until its end the feeds are those of before.
+        """
+        try:
+            with self._store.lock(_say_waiting):
+                with self._store.reading() as reader:
+                    self._publisher.recover(reader)
+                    if self._publisher.takes_long(reader):
+                        return False
+                self._publisher.publish(self._store)
+        except FeedsyncError as error:
+            log.error("nothing published yet", extra={"fields": {"reason": str(error)}})
+        self._calm.clear()
+        return True
+
     def warm_up(self) -> None:
-        """Do now what would make the first article wait."""
+        """Do now what would make the first article wait, unless it has come already."""
 
         def check() -> None:
-            if self._stopping.is_set():
-                raise Interrupted("the daemon stops")
+            if self._stopping.is_set() or self._changed:
+                raise Interrupted("there is better to do")
 
         try:
             with self._store.lock(check=check):
-                self._publisher.warm_up(self._store)
+                self._publisher.warm_up(self._store, check)
         except Interrupted:
             pass
         except FeedsyncError as error:
             self._note_failure((), str(error), 0.0)
+        finally:
+            self._calm_down()
 
     def index(self) -> None:
         """Bring the search index up to date, in small steps between which passes get their turn."""
         try:
+            self._give_way()
             while not self._stopping.is_set() and self._store.index_some(_INDEX_STEP):
                 self._stopping.wait(_INDEX_PAUSE_S)
+                self._give_way()
         except FeedsyncError as error:
             self._note_failure((), str(error), 0.0)
 
@@ -131,6 +161,7 @@ class Passes:
             first = not self._changed
             self._changed[source].update(paths)
             self._rechecks = 0
+            self._calm.clear()
             return first
 
     def look(self) -> float | None:
@@ -140,8 +171,12 @@ class Passes:
             self._changed.clear()
             sources = [source for source in self._sources if source.name in changed]
         if not changed:
+            self._calm_down()
             return None
-        report = self._pass(sources, {"paths": changed, "fetch": False})
+        try:
+            report = self._pass(sources, {"paths": changed, "fetch": False})
+        finally:
+            self._calm_down()
         if report is None or not report.busy:
             return None
         with self._lock:
@@ -198,6 +233,14 @@ class Passes:
         with self._lock:
             since = {name: running.since for running in self._running for name in running.sources}
             return {source.name: _told(self._records[source.name], since.get(source.name)) for source in self._sources}
+
+    def _give_way(self) -> None:
+        self._calm.wait(_GIVE_WAY_S)
+
+    def _calm_down(self) -> None:
+        with self._lock:
+            if not self._changed:
+                self._calm.set()
 
     def _pass(self, sources: Sequence[Source], options: dict[str, Any]) -> SyncReport | None:
         running = _Running(tuple(source.name for source in sources))

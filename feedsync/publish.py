@@ -123,12 +123,15 @@ class Publisher:
         self._left = after if _are_the_same(before, after) and self.tree.names(names.ASSETS_FOLDER) else ()
         return report
 
-    def warm_up(self, store: Store) -> None:
-        """Do now what the first publication would have to wait for, and what each takes from the one before."""
+    def warm_up(self, store: Store, step: Callable[[], None] = lambda: None) -> None:
+        """Do now what the first publication would have to wait for, and what each takes from the one before.
+
+        `step` is called now and then, and may raise.
+        """
         prepare_to_draw()
         self._recognise(store)
         with store.reading() as reader:
-            for _ in self._drawing.front(reader):
+            for _ in self._drawing.front(reader, step):
                 pass
 
     def takes_long(self, reader: Reader) -> bool:
@@ -141,6 +144,14 @@ class Publisher:
     def behind(self, reader: Reader) -> bool:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
         return bool(reader.due(ALL, *self._schemes)) or not reader.terms(ALL)
+
+    def recover(self, reader: Reader, *, full: bool = False) -> int:
+        """Before anything is ingested: sweep the tree if the last run was cut short, or else with `full`.
+
+        How many temporary files there were. A feed that is due already tells of such an end, for none is marked as
+        published before all that was written is in place; to go through a large tree takes seconds.
+        """
+        return self.tree.sweep() if full or self.behind(reader) else 0
 
     @property
     def _fingerprint(self) -> str:

@@ -91,7 +91,8 @@ class Schedule:
         """Wait for what runs; nothing starts any more."""
         # Once no job is due, the scheduler's thread cannot stumble over its own shutdown.
         self._scheduler.remove_all_jobs()
-        self._scheduler.shutdown(wait=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
 
     def plan(self, sources: Iterable[Scheduled]) -> None:
         """These sources from now on. One that is new or changed is scanned now, unless cron says when."""

@@ -116,6 +116,10 @@ class _Run:
     def _stop_if_asked(self) -> None:
         stop_if_asked(self._request)
 
+    def _give_way(self) -> None:
+        self._stop_if_asked()
+        self._request.give_way()
+
     def _ingest(self, stack: ExitStack) -> Ingest:
         with self._store.reading() as reader:
             self._now = self._now or arrival_time(reader, datetime.now(UTC))
@@ -145,8 +149,9 @@ class _Run:
         for source in sources:
             self._progress.start(source.name, None)
             patience = Patience(source.name, source.timeout_s, self._stop_if_asked)
+            self._give_way()
             with suppress(SourceError):  # the walk meets it again
-                if found := survey(self._store, source, patience, self._stop_if_asked):
+                if found := survey(self._store, source, patience, self._give_way):
                     surveys[source.name] = found
         return surveys, database
 
@@ -208,11 +213,9 @@ class _Run:
         self._drawn = True
 
     def _recover(self) -> None:
-        """A feed that is due before anything was ingested means that the last run was cut short."""
         with self._store.reading() as reader:
-            unfinished = self._request.full or self._publisher.behind(reader)
-        if unfinished and (swept := self._publisher.tree.sweep()):
-            log.info("swept", extra={"fields": {"temporary_files": swept}})
+            if swept := self._publisher.recover(reader, full=self._request.full):
+                log.info("swept", extra={"fields": {"temporary_files": swept}})
 
 
 def _others(waiting: Callable[[str], None]) -> Callable[[str], None]:

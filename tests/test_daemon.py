@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from feedsync.shares import MANY_FEEDS
+from feedsync.store import Store
 from tests.conftest import post
 from tests.test_cli import CONFIG, Shell
 
@@ -312,6 +313,11 @@ def test_what_a_killed_process_was_writing_is_swept_at_the_start(tmp_path: Path)
     left, written = (tmp_path / f"site/var/public/.all.atom.{pid}.tmp" for pid in (gone.pid, os.getpid()))
     for path in (left, written):
         path.touch()
+    with (
+        contextlib.closing(Store.open(f"sqlite:///{tmp_path}/site/var/feedsync.db")) as store,
+        store.writing() as writer,
+    ):
+        writer.mark_all()  # as it is while they are written
     with contextlib.closing(Daemon(shell, tmp_path)) as daemon:
         daemon.hear("READY=1")
         assert (left.exists(), written.exists()) == (False, True)

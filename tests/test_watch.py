@@ -2,13 +2,16 @@
 
 import os
 import queue
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from feedsync import watch
-from feedsync.sources import FileSource, is_folder
+from feedsync.sources import FileSource, folders, is_folder
 from feedsync.watch import Watcher
 
 
@@ -17,43 +20,119 @@ class Told:
 
     def __init__(self) -> None:
         self.words: queue.Queue[tuple[set[bytes], bool]] = queue.Queue()
+        self.scans = 0
 
     def __call__(self, source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
         self.words.put((set(paths), folder))
 
-    def until(self, path: bytes) -> tuple[set[bytes], bool]:
-        """The first word of a path; what else had been told with or before it."""
+    def until(self, path: bytes) -> set[bytes]:
+        """What had been told with or before the first word of a path."""
         heard: set[bytes] = set()
-        while True:
-            paths, folder = self.words.get(timeout=20)
-            heard |= paths
-            if path in paths:
-                return heard, folder
+        while path not in heard:
+            heard |= self._next()
+        return heard
+
+    def until_scan(self) -> None:
+        """The next word that all of the folder is worth a look."""
+        before = self.scans
+        while self.scans == before:
+            self._next()
+
+    def touch_until_told(self, path: Path) -> set[bytes]:
+        """Change a file until that is told, for nobody says when a watch begins. What was told."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            path.touch()
+            with suppress(queue.Empty):
+                return self._next(0.05)
+        raise AssertionError(f"nothing was told of {path}")
+
+    def _next(self, timeout_s: float = 20) -> set[bytes]:
+        paths, folder = self.words.get(timeout=timeout_s)
+        self.scans += folder
+        return paths
 
 
-@pytest.mark.parametrize("few", [1000, 2])
-def test_a_folder_moved_in_brings_its_files_along_and_a_scan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
-) -> None:
-    monkeypatch.setattr(watch, "_FEW", few)
-    inbox, aside = tmp_path / "in", tmp_path / "aside"
-    inbox.mkdir()
-    for name in ("a.md", "deep/b.txt", "deep/c.png", "甲/文.md"):
-        (aside / name).parent.mkdir(parents=True, exist_ok=True)
-        (aside / name).touch()
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def watched(inbox: Path) -> Iterator[Told]:
+    """What is told of a folder, from the first scan on."""
     told = Told()
     watcher = Watcher(told)
     watcher.watch((FileSource("articles", inbox),))
     watcher.start()
     try:
-        assert told.words.get(timeout=20) == (set(), True)  # it begins with a scan
-        os.rename(aside, inbox / "batch")
-        heard, folder = told.until(b"batch/a.md")
-        files = [b"batch/a.md", b"batch/deep/b.txt", "batch/甲/文.md".encode()]
-        assert (heard & set(files), folder) == (set(files[:few]), True)
-        assert b"batch/deep/c.png" not in heard
+        yield told
     finally:
         watcher.stop()
+
+
+@pytest.mark.parametrize("few", [1000, 2])
+def test_a_folder_moved_in_brings_its_files_along_and_a_scan(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(watch, "_FEW", few)
+    aside = tmp_path / "aside"
+    for name in ("a.md", "deep/b.txt", "deep/c.png", "甲/文.md"):
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        (aside / name).touch()
+    with watched(inbox) as told:
+        told.until_scan()
+        os.rename(aside, inbox / "batch")
+        heard = told.until(b"batch/a.md")
+        files = [b"batch/a.md", b"batch/deep/b.txt", "batch/甲/文.md".encode()]
+        assert heard & set(files) == set(files[:few])
+        assert b"batch/deep/c.png" not in heard
+        told.until_scan()
+
+
+def test_folders_are_watched_however_deep_and_wherever_they_go(inbox: Path, tmp_path: Path) -> None:
+    (inbox / "2024/丙").mkdir(parents=True)
+    with watched(inbox) as told:
+        told.until_scan()
+        (inbox / "2024/丙/old.md").touch()
+        told.until("2024/丙/old.md".encode())
+        (inbox / "2025").mkdir()
+        told.until_scan()
+        (inbox / "2025/new.md").touch()
+        told.until(b"2025/new.md")
+        os.rename(inbox / "2024", inbox / "2023")
+        told.until("2023/丙/old.md".encode())
+        told.until_scan()
+        (inbox / "2023/丙/later.md").touch()
+        heard = told.until("2023/丙/later.md".encode())
+        assert not [path for path in heard if path.startswith(b"2024")]
+        os.rename(inbox / "2023", tmp_path / "away")
+        told.until_scan()
+        (tmp_path / "away/丙/elsewhere.md").touch()
+        (inbox / "here.md").touch()
+        assert told.until(b"here.md") == {b"here.md"}
+
+
+def test_the_folder_itself_is_watched_while_those_below_are_still_looked_for(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a million files and a cold disk that takes half a minute."""
+    (inbox / "below").mkdir()
+    go = threading.Event()
+
+    def slowly(source: FileSource, top: bytes) -> list[bytes]:
+        assert go.wait(20)
+        return list(folders(source, top))
+
+    monkeypatch.setattr(watch, "folders", slowly)
+    with watched(inbox) as told:
+        assert (told.touch_until_told(inbox / "at-once.md"), told.scans) == ({b"at-once.md"}, 0)
+        go.set()
+        told.until_scan()
+        (inbox / "below/then.md").touch()
+        told.until(b"below/then.md")
 
 
 def test_a_folder_that_is_gone_again_brings_nothing(tmp_path: Path) -> None:
@@ -70,3 +149,6 @@ def test_nothing_is_followed_out_of_the_folder_or_into_what_is_hidden(tmp_path: 
     through = [b"plain", b"plain/deep"]
     others = [b"link", b".git", b"plain/link", b"plain/.hidden", b"link/any"]
     assert [path for path in (*through, *others) if is_folder(source, path)] == through
+    assert sorted(folders(source)) == [b"", *through]
+    assert list(folders(source, b"plain/deep")) == [b"plain/deep"]
+    assert list(folders(source, b"gone")) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from feedsync.text import digest, strip_illegal
@@ -44,6 +45,7 @@ def slug(value: str) -> str:
     return coded(value)
 
 
+@lru_cache(maxsize=8192)
 def coded(value: str) -> str:
     """The form of a slug that is not the value itself."""
     ascii_part = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:_MAX_PREFIX].strip("-")

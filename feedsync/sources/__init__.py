@@ -3,7 +3,7 @@
 from feedsync.sources.content import StillBeingWritten, read
 from feedsync.sources.fetched import FeedSource, FetchedSource, ListSource, UrlSource
 from feedsync.sources.files import FileSource, Found, Stat, paths_told_as, printable
-from feedsync.sources.folder import Stretch, is_folder, look, scan, stretches
+from feedsync.sources.folder import Stretch, folders, is_folder, look, scan, stretches
 from feedsync.sources.policy import FetchPolicy
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "StillBeingWritten",
     "Stretch",
     "UrlSource",
+    "folders",
     "is_fetched",
     "is_folder",
     "look",

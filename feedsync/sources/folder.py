@@ -100,6 +100,26 @@ def is_folder(source: FileSource, path: bytes) -> bool:
     return not os.path.islink(os.path.join(root, path)) and _is_reached(path + b"/any", os.path.realpath(root))
 
 
+def folders(source: FileSource, top: bytes = b"") -> Iterator[bytes]:
+    """The folders a scan goes through, from one of them on; the source's own is b"". Files are not looked at.
+
+    What cannot be listed is left out.
+    """
+    stack = [top]
+    while stack:
+        path = stack.pop()
+        try:
+            with os.scandir(os.path.join(os.fsencode(source.path), path)) as listing:
+                stack += [
+                    os.path.join(path, entry.name)
+                    for entry in listing
+                    if not entry.name.startswith(b".") and entry.is_dir(follow_symlinks=False)
+                ]
+        except OSError:
+            continue
+        yield path
+
+
 def _is_reached(path: bytes, real_root: bytes) -> bool:
     """Whether a scan comes to a path: no folder above it is hidden, a link, or not to be listed."""
     folder = os.path.normpath(os.path.join(real_root, os.path.dirname(path)))

@@ -105,6 +105,8 @@ class Watcher:
             ignore_permission_denied=True,
         ):
             if first:
+                for source, folder in ground.news():
+                    self._changed(source, _first_below(source, folder), folder=False)
                 for source in ground.sources:
                     self._changed(source, (), folder=True)
             first = False
@@ -144,6 +146,7 @@ class _Ground:
         self.found = frozenset(roots)
         self._changed = changed
         self._exploring = 0
+        self._news: list[tuple[FileSource, bytes]] = []
         self._lock = threading.Lock()
 
     @property
@@ -153,21 +156,31 @@ class _Ground:
 
     def explore(self, places: Iterable[tuple[FileSource, bytes]]) -> None:
         """Look for folders at some places, each with all that is below it, in a thread: a slow disk holds up nobody."""
+        places = list(places)
         with self._lock:
             self._exploring += 1
-        threading.Thread(target=self._explore, args=(list(places),), name="explorer", daemon=True).start()
+            self._news += [place for place in places if place[1]]
+        threading.Thread(target=self._explore, args=(places,), name="explorer", daemon=True).start()
+
+    def news(self) -> list[tuple[FileSource, bytes]]:
+        """The folders that came since this was asked last: files may have come into them before they were watched."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
 
     def _explore(self, places: list[tuple[FileSource, bytes]]) -> None:
         found, gone = set(), set()
-        for source, top in places:
-            root = os.fsencode(source.path.absolute())
-            gone.add(os.fsdecode(os.path.join(root, top)).rstrip("/"))
-            found |= {os.fsdecode(os.path.join(root, path)).rstrip("/") for path in folders(source, top)}
-        with self._lock:
-            self._exploring -= 1
-            kept = {path for path in self.found if path in self.roots or gone.isdisjoint(_upwards(path))}
-            self.found = frozenset(kept.union(filter(_is_utf8, found)))
-        self._changed.set()
+        try:
+            for source, top in places:
+                root = os.fsencode(source.path.absolute())
+                gone.add(os.fsdecode(os.path.join(root, top)).rstrip("/"))
+                found |= {os.fsdecode(os.path.join(root, path)).rstrip("/") for path in folders(source, top)}
+        finally:
+            with self._lock:
+                self._exploring -= 1
+                kept = {path for path in self.found if path in self.roots or gone.isdisjoint(_upwards(path))}
+                self.found = frozenset(kept.union(filter(_is_utf8, found)))
+            self._changed.set()
 
 
 def _roots(sources: Iterable[FileSource]) -> dict[str, tuple[int, int]]:

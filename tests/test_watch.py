@@ -135,6 +135,26 @@ def test_the_folder_itself_is_watched_while_those_below_are_still_looked_for(
         told.until(b"below/then.md")
 
 
+def test_what_comes_into_a_folder_before_it_is_watched_need_not_wait_for_the_scan(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, asked = threading.Event(), threading.Event()
+
+    def slowly(source: FileSource, top: bytes) -> list[bytes]:
+        asked.set()
+        assert go.wait(20)
+        return list(folders(source, top))
+
+    with watched(inbox) as told:
+        told.until_scan()
+        monkeypatch.setattr(watch, "folders", slowly)
+        (inbox / "new").mkdir()
+        assert asked.wait(20)
+        (inbox / "new/a.md").touch()
+        go.set()
+        told.until(b"new/a.md")
+
+
 def test_a_folder_that_is_gone_again_brings_nothing(tmp_path: Path) -> None:
     assert watch._first_below(FileSource("articles", tmp_path), b"gone") == set()
 

@@ -115,15 +115,16 @@ def marks_before_files() -> None:
     """A feed counts as published before it is in place."""
     from feedsync.outputs import Tree
     from feedsync.publish import Publisher
+    from feedsync.store import Store
 
     honest = Publisher._publish_due
 
-    def publish_due(publisher: Publisher, store: Any, *rest: Any) -> None:
+    def publish_due(publisher: Publisher, store: Store, *rest: Any) -> None:
         with store.writing() as writer:
             due = writer.due("all", "category")
             files = [file for term in due for file in publisher._drawing.feed(writer, term)]
             files += publisher._drawing.front(writer)
-            writer.mark_published({term.id: term.changed_seq for term in due})
+            writer.mark_published(due, {})
         with Tree.batch(publisher.tree) as batch:
             for path, content in files:
                 batch.put(path, content)

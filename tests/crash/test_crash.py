@@ -15,6 +15,7 @@ from tests.crash.harness import (
     beside_a_daemon,
 )
 from tests.crash.mutations import MUTATIONS
+from tests.crash.parts import seen
 
 SEED = 20260301
 
@@ -59,4 +60,4 @@ def test_a_call_that_fails_is_one_clear_error_and_no_loss(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_harness_finds_a_seeded_bug(tmp_path: Path, mutation: str) -> None:
-    assert at_every_change(tmp_path, SEED, mutation, step=4, enough=1) != []
+    assert seen(at_every_change(tmp_path, SEED, mutation, step=4, enough=1)) != []

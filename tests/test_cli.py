@@ -164,6 +164,11 @@ def test_every_fault_of_a_configuration_is_told_with_its_place(shell: Shell) -> 
     assert "sources[1].cron_timezone: there is no time zone 'Mars/Base'" in told
     shell.configure(CONFIG.replace('path = "in"', 'path = "in"\ncron = "30 6 * * mon-fri"'))
     assert "at 30 6 * * mon-fri (UTC)" in shell("check-config").stdout
+    for url in ("postgresql://u:secret@127.0.0.1/x", "mysql://x/y", "xyz", "", "sqlite://", "sqlite:///:memory:"):
+        shell.configure(CONFIG + f'[store]\nurl = "{url}"\n')
+        refused = shell("check-config", code=2)
+        assert "store.url" in refused.stderr
+        assert "secret" not in refused.stdout + refused.stderr
     shell.configure(CONFIG.replace("example.org,2026", "nothing") + "[server]\nport = 70000\n")
     told = shell("check-config", code=2).stderr
     assert "site.authority" in told

@@ -204,7 +204,10 @@ def check_config_command(option: str | None, nginx_redirects: bool) -> int:
     feedsync --config /etc/feedsync/feedsync.toml check-config
     feedsync check-config --nginx-redirects > /etc/nginx/feedsync-redirects.map
     """
+    from feedsync.store import database
+
     loaded = load(option)
+    database.path_of(loaded.store_url)  # one we cannot open is a fault, too
     if nginx_redirects:
         base_url = loaded.presentation.site.base_url.rstrip("/")
         for old, new in loaded.redirects.items():

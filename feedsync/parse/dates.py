@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from unicodedata import normalize
 from warnings import catch_warnings, simplefilter
 
 from dateutil import parser as dateutil_parser
@@ -90,7 +91,7 @@ def moment_of_day(day: date, zone: tzinfo) -> Moment:
 def _read(text: str, zone: tzinfo) -> Moment:
     if _PLAIN.fullmatch(text) and not _MIDNIGHT_24.search(text):
         return Moment(_to_utc(datetime.fromisoformat(_join_zone(text)), zone), exact=True)
-    text = text.replace("：", ":").replace("，", " ")
+    text = normalize("NFKC", text.replace("，", " "))  # digits, colons and dashes of full width
     text = _HALF_DAY.sub(_hour_of_day, WEEKDAY.sub(" ", _COMMENT.sub("", text)))
     text = _CHINESE.sub(r"\1-\2-\3 ", text)
     text = _CHINESE_TIME.sub(_clock, text)

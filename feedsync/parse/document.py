@@ -13,6 +13,7 @@ from feedsync.parse.footer import split_footer, web_url
 from feedsync.parse.plain import read_plain
 from feedsync.parse.said import Said, compose
 from feedsync.text import normalise, one_line, strip_illegal
+from feedsync.values import replace
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -33,6 +34,7 @@ TAG_FIELDS = ("tags", "tag")
 FALSE = ("false", "no", "off", "n", "0")
 _NOT = (*FALSE, "null", "~")
 
+_MAX_REPEATED = 4
 _QUOTE_MARK = re.compile(r">[ \t]?")
 
 
@@ -86,8 +88,19 @@ def _read(name: str, text: str) -> Said:
             "the front matter never closes, and no title can be found without it",
             remedy="end it with a line ---",
         )
+    fields = _without_second(fields)
     body, url = split_footer(fields.body)
     return said_in_fields(fields, body, name, url, withdrawn=_withdrawn(fields))
+
+
+def _without_second(fields: FrontMatter) -> FrontMatter:
+    """Without front matter that stands once more below itself; what only the later one says counts, too."""
+    for _ in range(_MAX_REPEATED):
+        again = frontmatter.split(fields.body) if fields.body.lstrip().startswith("---") else None
+        if again is None or not again.closed or not again.texts(*TITLE_FIELDS, "layout"):
+            break
+        fields = replace(again, fields=again.fields | {name: value for name, value in fields.fields.items() if value})
+    return fields
 
 
 def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
@@ -105,7 +118,7 @@ def _split_digest(body: str, *, post: bool = True) -> tuple[str, str]:
     rest = "\n".join(lines[count:]).strip("\n")
     if rest and clean.looks_like_html(rest):
         return quoted, rest
-    if not post or not lines[0].startswith(("> ", ">\t")):
+    if not post or not (lines[0].startswith(("> ", ">\t")) or lines[0].strip() == ">"):
         return "", body  # a text that begins with a comparison: `>3000点`
     if not rest:
         return "", quoted

@@ -1,16 +1,16 @@
 """HTML elements by what is done with them."""
 
 DROPPED = (
-    "script style iframe embed applet noframes template svg math input select textarea audio video canvas head title "
+    "script style iframe applet noframes template svg math input select textarea audio video canvas head title "
     "meta link base frame frameset xmp plaintext noembed area"
 ).split()
 """Removed with all they hold."""
 
 UNWRAPPED = (
-    "span font label form fieldset legend button dialog map object noscript details summary main header footer "
+    "span font label form fieldset legend button dialog map object embed noscript details summary main header footer "
     "nav aside"
 ).split()
-"""Removed; what they hold stays."""
+"""Removed; what they hold stays. What follows `<embed>` is not its own, but our parser takes it for that."""
 
 BLOCKS = frozenset(
     "p div figure figcaption blockquote pre ul ol li dl dt dd table caption thead tbody tfoot tr td th hr "

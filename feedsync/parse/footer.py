@@ -45,7 +45,7 @@ def split_footer(body: str) -> tuple[str, str]:
         else:
             break
     text = body[:end] if kept is None else body[:start] + kept
-    return text.rstrip(), url
+    return text.rstrip(), url.replace("&amp;", "&")
 
 
 def web_url(url: str) -> str:

@@ -9,6 +9,7 @@ write by hand, goes to a YAML loader that keeps every scalar as text and refuses
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 from feedsync.errors import Refused
 from feedsync.values import Struct
@@ -22,6 +23,13 @@ _MAX_TITLE_LINES = 5
 _FENCE = re.compile(r"-{3,}[ \t]*")
 _CLOSING_FENCE = re.compile(r"\n-{3,}[ \t]*(?:\n|\Z)")
 _LINE = re.compile(r"([A-Za-z_\u4e00-\u9fff][\w.-]{0,63})[ \t]*:(?:[ \t]+(.*)|(\".*)|[ \t]*)")
+_TIGHT_LINE = re.compile(
+    r"(layout|title|date|categor(?:y|ies)|tags?|info[_-]?code|url|link|source|outlet)[ \t]*[:：][ \t]*(.*)()",
+    re.IGNORECASE,
+)
+"""Without a blank, or with a colon of full width: read only where we know what the field is."""
+
+_TITLES = ("title", "标题")
 _FIRST_FIELDS = ("layout:", "title:")
 _LIST_LINE = re.compile(r"[ \t]*-[ \t]+(.*)")
 _STRUCTURED = re.compile(r"[\[{]|[|>][-+0-9]{0,2}$|[&!]|\*\w")
@@ -89,7 +97,7 @@ def unfinished(text: str) -> bool:
     if not lines[-1] and not any(line.startswith(("title:", "标题:")) for line in inside):
         return False
     return not any(_FENCE.fullmatch(line) for line in lines[1:]) and all(
-        not line.strip() or _LINE.fullmatch(line) or line[0] in " \t-#" for line in inside
+        not line.strip() or _field(line) or line[0] in " \t-#" for line in inside
     )
 
 
@@ -98,7 +106,7 @@ def _unopened(lines: list[str]) -> FrontMatter | None:
     if not lines[0].startswith(_FIRST_FIELDS):
         return None
     count = 0
-    while count < len(lines) and _LINE.fullmatch(lines[count]):
+    while count < len(lines) and _field(lines[count]):
         count += 1
     if count == len(lines) or not _FENCE.fullmatch(lines[count]):
         return None
@@ -108,15 +116,22 @@ def _unopened(lines: list[str]) -> FrontMatter | None:
 def _unclosed(lines: list[str]) -> FrontMatter:
     """Fields up to the first line that is none; the rest is the text, less a fence glued to it."""
     count = 0
-    while count < len(lines) and _LINE.fullmatch(lines[count]):
+    while count < len(lines) and _field(lines[count]):
         count += 1
     body = re.sub(r"^(?:-{3,}(?=\S)|\.{3}[ \t]*(?:\n|$))", "", "\n".join(lines[count:]))
     return FrontMatter(_fields(lines[:count]), body, closed=False)
 
 
+def _field(line: str) -> re.Match[str] | None:
+    """The name and the value of a field, the latter in the second group or the third."""
+    return _LINE.fullmatch(line) or _TIGHT_LINE.fullmatch(line)
+
+
 def _fields(lines: list[str]) -> dict[str, Value]:
     if sum(map(len, lines)) > MAX_LENGTH:
         raise Refused("front-matter", "the front matter is far too long", remedy="close it with a line ---")
+    if lines and lines[0][:1] in (" ", "\t"):
+        lines = dedent("\n".join(lines)).split("\n")
     fields: dict[str, Value] = {}
     items: dict[str, list[str]] = {}
     structured = False
@@ -124,7 +139,7 @@ def _fields(lines: list[str]) -> dict[str, Value]:
     for number, line in enumerate(lines):
         if not line.strip() or line.startswith("#"):
             continue
-        if match := _LINE.fullmatch(line):
+        if match := _field(line):
             name, value = match.group(1).lower(), (match.group(2) or match.group(3) or "").strip()
             structured = structured or (value[:1] in _STRUCTURE_MARKS and bool(_STRUCTURED.match(value)))
             if value[:1] == '"' and (len(value) == 1 or value[-1] != '"'):
@@ -146,7 +161,7 @@ def _continued(value: str, following: list[str]) -> str:
     """A quoted value that goes on over the next lines, put together; as it is when no line ends it."""
     parts = [value]
     for line in following:
-        if _LINE.fullmatch(line):
+        if _field(line):
             break
         parts.append(line.strip())
         if line.rstrip().endswith('"'):
@@ -185,7 +200,7 @@ def _yaml_fields(text: str, flat: dict[str, Value]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for key, value in loaded.items():
         name = str(key).lower()
-        if isinstance(value, list):
+        if isinstance(value, list) and (name not in _TITLES or not flat.get(name)):
             found[name] = tuple(v for v in value if isinstance(v, str))
         elif isinstance(value, str) and (not flat.get(name) or _FLOW_OR_BLOCK.match(str(flat[name]))):
             found[name] = value

@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"([0-9]{1,5})(?:px)?")
 _KNOWN_ATTRIBUTES = (
     "href", "class", "src", "data-src", "data-original", "data-code", "data-code2", "alt", "width", "height",
 )  # fmt: skip
+_BREAK = re.compile(r"[\t\n\f\r]")
+_UP_TO_HOST = re.compile(r"[^/]*//[^/?#]*")
 _KEYWORD_CLASSES = frozenset({"keytip", "infokey", "em_stock_key_common"})
 _NO_ALT = frozenset({"图片", "image", "img", "图", "picture", "undefined", "null"})
 
@@ -51,7 +53,7 @@ def unwrap_links(body: HtmlElement, base: str) -> list[Symbol]:
 
 def mend_images(body: HtmlElement, base: str) -> list[Symbol]:
     symbols: list[Symbol] = []
-    for image in list(body.iter("img", "image")):
+    for image in list(body.iter("img")):
         attributes = _attributes(image)
         source = _absolute(
             attributes.get("src") or attributes.get("data-src") or attributes.get("data-original", ""), base
@@ -62,7 +64,6 @@ def mend_images(body: HtmlElement, base: str) -> list[Symbol]:
         if chart or not source:
             image.drop_tree()
             continue
-        image.tag = "img"
         _strip_attributes(image)
         image.set("src", source)
         for name, length in zip(("width", "height"), _size(source, attributes), strict=True):
@@ -85,7 +86,10 @@ def _strip_attributes(element: HtmlElement) -> None:
 
 
 def _link(href: str, base: str) -> str:
-    href = "".join(href.split()) if ":" in href.split("/")[0] else href.strip()
+    href = "".join([part.strip() for part in _BREAK.split(href)])
+    if ":" in href.split("/")[0]:
+        host = _UP_TO_HOST.match(href)
+        href = "".join(host.group().split()) + href[host.end() :] if host else "".join(href.split())
     if href.lower().startswith("mailto:"):
         return href if re.fullmatch(r"(?i)mailto:[\w.+%-]+@[\w.-]+(?:\?[\w=&%.+-]*)?", href) else ""
     return _absolute(href, base)

@@ -60,6 +60,9 @@ _PARSER = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pi
 _MARKED_CREDIT = etree.XPath(".//*[contains(@class, 'em_media')]")
 _MAYBE_HIDDEN = etree.XPath(".//*[@style or @hidden]")
 
+_IMAGE_TAG = re.compile(r"<(/?)image(?=[\s/>])", re.IGNORECASE)
+"""What browsers take for `<img>`; libxml2 takes what follows for its content."""
+
 _PAGE_TAG = re.compile(r"</?(?:html|body)\b[^<>]{0,500}>|<!doctype[^<>]{0,500}>", re.IGNORECASE)
 _CSS_COMMENT = re.compile(r"/\*[^*]{0,200}\*/")
 _HIDDEN = re.compile(r"(?<![\w-])(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden)", re.IGNORECASE)
@@ -68,7 +71,7 @@ _HIDDEN = re.compile(r"(?<![\w-])(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}
 def clean_markup(source: str, base: str) -> tuple[str, Credit | None, tuple[Symbol, ...]]:
     """What `clean.clean_html` says of HTML that is more than plain paragraphs. Raises Refused (`too-deep`)."""
     source = _PAGE_TAG.sub("", source)
-    source = drop_illegal_references(open_cdata(source))
+    source = _IMAGE_TAG.sub(r"<\1img", drop_illegal_references(open_cdata(source)))
     check_depth(source)
     source, symbols = cut_charts(source)
     body = _parse(source)

@@ -37,6 +37,13 @@ QUOTE = "http://quote.eastmoney.com/unify/r/"
         ("<p>一</p><ul><li> 甲 </li><li>乙</li></ul>", "<p>一</p><ul><li>甲</li><li>乙</li></ul>"),
         ("<table><tr><td colspan=2 onclick=x()>一</td><td></td></tr></table>",
          '<table><tbody><tr><td colspan="2">一</td><td></td></tr></tbody></table>'),
+        ('<p>一</p><embed src=x><p>二</p>', "<p>一</p><p>二</p>"),
+        ('<p>一<EMBED src="x.swf" width=480>二</p>', "<p>一二</p>"),
+        ("<embed src=x>一</embed><p>二</p>", "一<p>二</p>"),
+        ("<object><embed src=x></object><p>二</p>", "<p>二</p>"),
+        ('<image src="http://x/a.jpg"><p>一</p>', '<img src="http://x/a.jpg" alt=""><p>一</p>'),
+        ('<p>一<image src="http://x/a.jpg"/>二</p>', '<p>一<img src="http://x/a.jpg" alt="">二</p>'),
+        ("<p>一</p><svg><image href=x></image></svg><p>二</p>", "<p>一</p><p>二</p>"),
         ("<p>&#0;&#x1F;一&#xFFFE;</p>", None),
     ],
 )  # fmt: skip
@@ -167,6 +174,21 @@ def test_plain_text(text: str, outlet: str | None, html: str) -> None:
     cleaned = clean_text(text)
     assert (cleaned.credit.outlet if cleaned.credit else None) == outlet
     assert cleaned.html == html
+
+
+@pytest.mark.parametrize(
+    ("written", "published"),
+    [
+        ("http://x/年报 2021.pdf", "http://x/%E5%B9%B4%E6%8A%A5%202021.pdf"),
+        (" http://x/a\n   b.html ", "http://x/ab.html"),
+        ("http: //x. example/a b", "http://x.example/a%20b"),
+        ("java script:alert(1)", None),
+        ("java\tscript:alert(1)", None),
+    ],
+)
+def test_blanks_in_links(written: str, published: str | None) -> None:
+    linked = f'<p><a href="{published}">甲</a></p>' if published else "<p>甲</p>"
+    assert clean_html(f'<p><a href="{written}">甲</a></p>').html == linked
 
 
 def test_links_are_absolute_and_harmless() -> None:

@@ -145,6 +145,7 @@ TEXT = "望海港开港。吞吐量增长一成。"
         (f"> 别的话。（望海日报）\n\n{TEXT}", "别的话。", "望海日报", f"<p>别的话。</p><p>{TEXT}</p>"),
         ("> 望海港\n开港。（望海日报）\n\n", "", "望海日报", "<p>望海港 开港。</p>"),
         (">3000点，望海指数创新高。", "", None, "<p>&gt;3000点，望海指数创新高。</p>"),
+        ("> ", "", None, ""),
     ],
 )
 def test_the_digest_is_no_part_of_the_text(body: str, summary: str, outlet: str | None, html: str) -> None:
@@ -171,6 +172,10 @@ def test_what_is_left_of_a_line_with_a_footer_glued_to_it(body: str, text: str) 
     assert split_footer(body) == (text, "")
 
 
+def test_an_address_that_was_escaped_for_html_is_the_address() -> None:
+    assert split_footer("正文\n\n<http://a.b/s?x=1&amp;y=2>") == ("正文", "http://a.b/s?x=1&y=2")
+
+
 def test_nobody_waits_for_links_without_end() -> None:
     assert split_footer("x" + "[返回](u)" * 100) == ("x", "")
     assert split_footer("x" + "[返回](u)" * 5000)[0].endswith("(u)")
@@ -195,6 +200,20 @@ def test_fences_and_footers_that_slipped_are_no_text(written: str, instead: str)
     assert written in text
     changed = text.replace(written, instead, 1)
     assert read("a.md", changed) == read("a.md", text)
+
+
+def test_front_matter_that_stands_twice_is_no_text() -> None:
+    text = post(title="标题：甲", body="正文。（望海日报）")
+    head, fence, rest = text.partition("\n---\n")
+    assert fence
+    for twice in (f"{head}{fence}\n{head}{fence}{rest}", f"{head}{fence}{head}{fence}{head}{fence}{rest}"):
+        assert read("a.md", twice) == read("a.md", text)
+    # What only the second one says counts.
+    assert read("a.md", f'---\ntitle: "标题：甲"\n---\n{text}') == read("a.md", text)
+
+
+def test_a_body_between_rules_is_text() -> None:
+    assert read("a.md", "---\ntitle: 甲\ndate: 2025-03-14\n---\n---\n注: 乙\n---\n丙").html.count("<p>---</p>") == 2
 
 
 @pytest.mark.parametrize("url", ["", "None", "null"])

@@ -40,10 +40,23 @@ def fields(lines: str) -> FrontMatter:
         ("title:", ""),
         ('title: ""', ""),
         ("Title: 大写", "大写"),
+        ("title:没有空格", "没有空格"),
+        ('title:"没有空格"', "没有空格"),
+        ("title：全角冒号：二", "全角冒号：二"),
+        ("\ttitle: 缩进", "缩进"),
+        ("title: [快讯, 重要]", "[快讯, 重要]"),
+        ("title: [快讯, 重要] 某某", "[快讯, 重要] 某某"),
+        ("title: 甲\ndate:2022-04-21 18:36:14 +0800", "甲"),
     ],
 )
 def test_a_line_is_read_as_written(line: str, value: str) -> None:
     assert fields(line).text("title") == value
+
+
+def test_known_fields_are_read_without_a_blank_and_with_a_colon_of_full_width() -> None:
+    found = fields("layout:post\ntitle：甲\ndate:2022-04-21 18:36:14 +0800\n\ncategories：emnews\ntags:乙新闻")
+    assert found.text("date") == "2022-04-21 18:36:14 +0800"
+    assert (found.text("title"), found.texts("categories"), found.texts("tags")) == ("甲", ("emnews",), ("乙新闻",))
 
 
 def test_lists_and_blocks_are_yaml() -> None:

@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from feedsync import __version__, control
@@ -279,6 +280,6 @@ class _Worker:
         if paths and not folder:
             self._schedule.scan_now(source.name)
 
-    def _look(self) -> None:
-        if (again_s := self._passes.look()) is not None:
-            self._schedule.soon(self._look, again_s)
+    def _look(self, *, again: bool = False) -> None:
+        if (again_s := self._passes.look(again=again)) is not None:
+            self._schedule.soon(partial(self._look, again=True), again_s)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from feedsync.sources import Source
 
 _SOUND_SQLITE = (3, 51, 3)
-_LIBRARIES = ("SQLAlchemy", "lxml", "nh3", "feedgen", "APScheduler", "httpx", "httptools", "watchfiles", "msgspec")
+_LIBRARIES = ("SQLAlchemy", "lxml", "nh3", "feedgen", "APScheduler", "httpx", "httptools", "inotify_simple", "msgspec")
 _NETWORKED = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "afs", "fuse.sshfs", "fuse.s3fs"}
 _MIN_FREE_BYTES = 200_000_000
 _MIN_FREE_INODES = 2_000

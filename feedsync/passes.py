@@ -17,7 +17,7 @@ from feedsync.sync import Progress, Request, run
 from feedsync.values import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from feedsync.config import Config
     from feedsync.report import SyncReport
@@ -31,10 +31,13 @@ _SLOW_S = 120.0
 
 _INDEX_STEP = 32
 """At a million articles it takes 0.1 s, for which others wait."""
-_INDEX_PAUSE_S = 0.05
+_INDEX_PAUSE_S = 0.0125
 
 _GIVE_WAY_S = 1.0
 """So long at a time, surveys and the index wait while articles that have just come are published."""
+
+_GIVE_WAY_SHARE = 3.0
+"""In all, so many times as long as they worked, and the time above: they too get on, however much comes."""
 
 _RECHECK_S = (0.1, 0.2, 0.5, 1, 2, 5)
 """When to look again at files that are being written; after that, the next scan does."""
@@ -89,7 +92,10 @@ class Passes:
         self._running: list[_Running] = []
         self._error: str | None = None
         self._changed: dict[str, set[bytes]] = defaultdict(set)
+        self._busy: dict[str, frozenset[bytes]] = {}
+        """Names of files that were being written when they were looked at."""
         self._rechecks = 0
+        self._recheck_due = False
 
     def stop(self) -> None:
         """Let passes stop at their next step, and start none."""
@@ -104,7 +110,7 @@ class Passes:
 
     def scan(self, name: str) -> None:
         """A whole pass over one source."""
-        self._pass([source for source in self._sources if source.name == name], {"give_way": self._give_way})
+        self._pass([source for source in self._sources if source.name == name], {"give_way": self._giving_way()})
 
     def publish(self) -> None:
         """Publish what is due; reads no source."""
@@ -118,8 +124,9 @@ class Passes:
         """
         try:
             with self._store.lock(_say_waiting):
+                if swept := self._publisher.recover(self._store):
+                    log.info("swept", extra={"fields": {"temporary_files": swept}})
                 with self._store.reading() as reader:
-                    self._publisher.recover(reader)
                     if self._publisher.takes_long(reader):
                         return False
                 self._publisher.publish(self._store)
@@ -147,11 +154,12 @@ class Passes:
 
     def index(self) -> None:
         """Bring the search index up to date, in small steps between which passes get their turn."""
+        give_way = self._giving_way()
         try:
-            self._give_way()
+            give_way()
             while not self._stopping.is_set() and self._store.index_some(_INDEX_STEP):
                 self._stopping.wait(_INDEX_PAUSE_S)
-                self._give_way()
+                give_way()
         except FeedsyncError as error:
             self._note_failure((), str(error), 0.0)
 
@@ -164,17 +172,18 @@ class Passes:
             self._calm.clear()
             return first
 
-    def look(self) -> float | None:
-        """A pass over just the names that changed. In how many seconds to call it again, if at all."""
+    def look(self, *, again: bool = False) -> float | None:
+        """A pass over just the names that changed. In how many seconds to call it `again`, if at all."""
         with self._lock:
-            changed = {name: frozenset(paths) for name, paths in self._changed.items()}
+            if again:
+                self._recheck_due = False
+            names = self._changed.keys() | self._busy.keys()
+            changed = {name: self._busy.get(name, frozenset()).union(self._changed.get(name, ())) for name in names}
             self._changed.clear()
+            self._busy = {}
             sources = [source for source in self._sources if source.name in changed]
-        if not changed:
-            self._calm_down()
-            return None
         try:
-            report = self._pass(sources, {"paths": changed, "fetch": False})
+            report = self._pass(sources, {"paths": changed, "fetch": False}) if changed else None
         finally:
             self._calm_down()
         if report is None or not report.busy:
@@ -182,11 +191,12 @@ class Passes:
         with self._lock:
             if self._rechecks == len(_RECHECK_S):
                 return None
-            first = not self._changed
-            for name, paths in report.busy.items():
-                self._changed[name].update(paths)
+            self._busy = report.busy
+            if self._recheck_due:
+                return None  # that will be the look at them
+            self._recheck_due = True
             self._rechecks += 1
-            return _RECHECK_S[self._rechecks - 1] if first else None
+            return _RECHECK_S[self._rechecks - 1]
 
     def skipped(self, name: str) -> None:
         """A source was due while it was still being scanned."""
@@ -234,8 +244,20 @@ class Passes:
             since = {name: running.since for running in self._running for name in running.sources}
             return {source.name: _told(self._records[source.name], since.get(source.name)) for source in self._sources}
 
-    def _give_way(self) -> None:
-        self._calm.wait(_GIVE_WAY_S)
+    def _giving_way(self) -> Callable[[], None]:
+        """What a piece of work that can wait calls now and then: it waits while there is something to publish."""
+        began, waited = time.monotonic(), 0.0
+
+        def give_way() -> None:
+            nonlocal waited
+            started = time.monotonic()
+            worked = started - began - waited
+            left = min(_GIVE_WAY_S, _GIVE_WAY_S + _GIVE_WAY_SHARE * worked - waited)
+            if left > 0 and not self._calm.is_set():
+                self._calm.wait(left)
+                waited += time.monotonic() - started
+
+        return give_way
 
     def _calm_down(self) -> None:
         with self._lock:

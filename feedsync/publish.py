@@ -145,13 +145,15 @@ class Publisher:
         """Whether the store holds changes that were not published, or nothing, which shows no marks."""
         return bool(reader.due(ALL, *self._schemes)) or not reader.terms(ALL)
 
-    def recover(self, reader: Reader, *, full: bool = False) -> int:
+    def recover(self, store: Store, *, full: bool = False) -> int:
         """Before anything is ingested: sweep the tree if the last run was cut short, or else with `full`.
 
         How many temporary files there were. A feed that is due already tells of such an end, for none is marked as
         published before all that was written is in place; to go through a large tree takes seconds.
         """
-        return self.tree.sweep() if full or self.behind(reader) else 0
+        with store.reading() as reader:
+            unfinished = full or self.behind(reader)
+        return self.tree.sweep() if unfinished else 0
 
     @property
     def _fingerprint(self) -> str:

@@ -82,6 +82,7 @@ class Schedule:
         self._scheduler.add_listener(self._on_trouble, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
 
     def start(self) -> None:
+        self._pulse = time.monotonic()  # what came before this is not its silence
         self._scheduler.add_job(
             self._beat, "interval", seconds=_PULSE_S, id=_PULSE, executor="pulse", replace_existing=True
         )

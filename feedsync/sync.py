@@ -213,9 +213,8 @@ class _Run:
         self._drawn = True
 
     def _recover(self) -> None:
-        with self._store.reading() as reader:
-            if swept := self._publisher.recover(reader, full=self._request.full):
-                log.info("swept", extra={"fields": {"temporary_files": swept}})
+        if swept := self._publisher.recover(self._store, full=self._request.full):
+            log.info("swept", extra={"fields": {"temporary_files": swept}})
 
 
 def _others(waiting: Callable[[str], None]) -> Callable[[str], None]:

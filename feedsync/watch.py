@@ -1,33 +1,39 @@
 """Watches the folders of sources, and tells what changed in them.
 
-A source's own folder is watched at once; those below it when they are found, which takes a while where there are a
-million files. watchfiles would look for them itself, but asks for the state of every file and lets no other thread of
-the process work meanwhile: for half a minute, with a cold disk.
+A source's own folder is watched at once. A second thread finds those below it, which takes a while where there are a
+million files, and follows folders that come, go or are moved. A folder is watched before it is listed, so whatever
+comes into it is either in the list or told of by the system.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import queue
+import select
 import threading
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import watchfiles
+from inotify_simple import INotify, flags
 
 from feedsync.errors import SourceError
 from feedsync.sources import folders, is_folder, scan
 from feedsync.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Protocol
+
+    from inotify_simple import Event
 
     from feedsync.sources import FileSource
 
     class Changed(Protocol):
-        """Told of names in a source's folder that changed, and whether all of it is worth a look (`folder`)."""
+        """Told of names in a source's folder that changed, or that all of it is worth a look (`folder`)."""
 
         def __call__(self, source: FileSource, paths: Collection[bytes], *, folder: bool) -> None: ...
 
@@ -35,180 +41,256 @@ if TYPE_CHECKING:
 log = logging.getLogger("feedsync.watch")
 
 _STEP_MS = 5
-"""What comes within one step is told together. With 5, a file is told of after 8 ms; with 10, after 17."""
-_DEBOUNCE_MS = 200
-_QUIET_MS = 100
-"""So long nothing changes, and we look whether the folders are still the same."""
+"""What comes within one step is told together."""
+_DEBOUNCE_S = 0.2
+_LOOK_MS = 1000
+"""So often we look whether the folders of sources are still the same."""
 _GRACE_S = 5
 _FEW = 1000
 
+_GONE = flags.MOVED_FROM | flags.DELETE
+_HERE = flags.CREATE | flags.MOVED_TO | flags.MODIFY | flags.CLOSE_WRITE | flags.ATTRIB
+_SELF = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
+_ASKED = _GONE | _HERE | flags.DELETE_SELF | flags.MOVE_SELF | flags.ONLYDIR
+
+Roots = dict[bytes, tuple[int, int]]
+"""The folders of sources that exist, each by its identity."""
+
 
 class Watcher:
-    """A thread that calls `changed` for what happens in the folders."""
+    """A thread that calls `changed` for what happens in the folders; so does one that looks for more of them."""
 
     def __init__(self, changed: Changed, *, recursive: bool = True) -> None:
         self._changed = changed
         self._recursive = recursive
         self._sources: tuple[FileSource, ...] = ()
-        self._stop = threading.Event()
-        self._renew = threading.Event()
+        self._stopping = False
+        self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def watch(self, sources: tuple[FileSource, ...]) -> None:
-        self._sources = sources
-        self._renew.set()
+        if sources != self._sources:
+            self._sources = sources
+            os.eventfd_write(self._woken, 1)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        self._renew.set()
+        self._stopping = True
+        os.eventfd_write(self._woken, 1)
         if self._thread.is_alive():
             self._thread.join(timeout=_GRACE_S)
+        if not self._thread.is_alive():
+            os.close(self._woken)
 
     def _run(self) -> None:
-        ground = _Ground((), {}, self._renew)
-        while not self._stop.is_set():
-            self._renew.clear()
-            sources, roots = self._sources, _roots(self._sources)
-            if not roots:
-                self._stop.wait(1)
-                continue
-            if (sources, roots) != (ground.sources, ground.roots):
-                ground = _Ground(sources, roots, self._renew)
-                if self._recursive:
-                    ground.explore((source, b"") for source in sources)
+        while not self._stopping:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._woken)
             try:
-                self._watch(ground)
-            except FileNotFoundError:  # a folder went while it was about to be watched
-                ground = _Ground((), {}, self._renew)
-                self._stop.wait(_QUIET_MS / 1000)
+                self._watch(self._sources)
             except Exception:
                 log.exception("watcher failed, trying again")
-                self._stop.wait(1)
+                self._wait(_LOOK_MS)
 
-    def _watch(self, ground: _Ground) -> None:
-        """Until the folders are others. The first word of a watch sends a scan after what came before it."""
-        found, first = ground.found, ground.is_known
-        for changes in watchfiles.watch(
-            *ground.roots,  # the system may allow no more
-            *found.difference(ground.roots),
-            watch_filter=None,
-            step=_STEP_MS,
-            debounce=_DEBOUNCE_MS,
-            rust_timeout=_QUIET_MS,
-            recursive=False,
-            yield_on_timeout=True,
-            stop_event=self._renew,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        ):
-            if first:
-                for source, folder in ground.news():
-                    self._changed(source, _first_below(source, folder), folder=False)
-                for source in ground.sources:
-                    self._changed(source, (), folder=True)
-            first = False
-            paths = {path for _, path in changes}
-            self._tell(ground, {os.fsencode(path) for path in paths})
-            if paths & ground.roots.keys() or _roots(ground.sources) != ground.roots:
-                return  # a folder was mounted, removed or replaced
+    def _wait(self, milliseconds: int, *others: int) -> bool:
+        """Until something can be read; whether we were woken."""
+        poll = select.poll()
+        for descriptor in (self._woken, *others):
+            poll.register(descriptor, select.POLLIN)
+        ready = any(descriptor == self._woken for descriptor, _ in poll.poll(milliseconds))
+        if ready:
+            os.eventfd_read(self._woken)
+        return ready
 
-    def _tell(self, ground: _Ground, paths: set[bytes]) -> None:
-        """What changed; a folder that came or went changes what is to be watched, too."""
-        moved = []
-        for source in ground.sources:
-            root = os.fsencode(source.path.absolute()) + b"/"
-            inside = {path.removeprefix(root) for path in paths if path.startswith(root)}
-            files = {path for path in inside if source.matches(os.fsdecode(os.path.basename(path)))}
-            if self._recursive:
-                for folder in inside:
-                    if os.path.isdir(root + folder) and is_folder(source, folder):
-                        files |= _first_below(source, folder)
-                        moved.append((source, folder))
-                    elif os.fsdecode(root + folder) in ground.found:
-                        moved.append((source, folder))
-            if files:
-                self._changed(source, files, folder=False)
-        if moved:
-            ground.explore(moved)
+    def _watch(self, sources: tuple[FileSource, ...]) -> None:
+        """Until the sources or their own folders are others."""
+        roots = _roots(sources)
+        if not roots:
+            self._wait(_LOOK_MS)
+            return
+        with INotify() as inotify, _Ground(inotify, sources, roots, self._changed) as ground:
+            ground.begin(recursive=self._recursive)
+            while not self._wait(_LOOK_MS, inotify.fileno()):
+                events = list(_together(inotify))
+                if not ground.take(events) or _roots(sources) != roots:
+                    return
 
 
 class _Ground:
-    """The folders to be watched for some sources. `changed` is set when there are others than before."""
+    """The folders that are watched for some sources, and what is told of them."""
 
-    def __init__(
-        self, sources: tuple[FileSource, ...], roots: dict[str, tuple[int, int]], changed: threading.Event
-    ) -> None:
-        self.sources = sources
-        self.roots = roots
-        self.found = frozenset(roots)
+    def __init__(self, inotify: INotify, sources: tuple[FileSource, ...], roots: Roots, changed: Changed) -> None:
+        self._inotify = inotify
+        self._sources = sources
+        self._roots = roots
         self._changed = changed
-        self._exploring = 0
-        self._news: list[tuple[FileSource, bytes]] = []
-        self._lock = threading.Lock()
+        self._recursive = False
+        self._paths: dict[int, tuple[bytes, ...]] = {}
+        """Of each watch the ways by which sources come to its folder."""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether nobody is looking for more folders."""
-        return not self._exploring
+        self._work: queue.SimpleQueue[tuple[FileSource | None, bytes]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._follow, name="explorer", daemon=True)
+        self._ended = threading.Event()
+        self._complained = False
 
-    def explore(self, places: Iterable[tuple[FileSource, bytes]]) -> None:
-        """Look for folders at some places, each with all that is below it, in a thread: a slow disk holds up nobody."""
-        places = list(places)
-        with self._lock:
-            self._exploring += 1
-            self._news += [place for place in places if place[1]]
-        threading.Thread(target=self._explore, args=(places,), name="explorer", daemon=True).start()
+    def __enter__(self) -> _Ground:
+        return self
 
-    def news(self) -> list[tuple[FileSource, bytes]]:
-        """The folders that came since this was asked last: files may have come into them before they were watched."""
-        with self._lock:
-            news, self._news = self._news, []
-        return news
+    def __exit__(self, *_exc: object) -> None:
+        self._ended.set()
+        self._work.put((None, b""))
 
-    def _explore(self, places: list[tuple[FileSource, bytes]]) -> None:
-        found, gone = set(), set()
+    def begin(self, *, recursive: bool) -> None:
+        """Watch the folders of the sources, then look for those below them. A scan finds what came before."""
+        self._recursive = recursive
+        for root in self._roots:
+            self._add(root, flags.ONLYDIR)
+        if recursive:
+            for source in self._sources:
+                self._work.put((source, b""))
+            self._thread.start()
+        else:
+            for source in self._sources:
+                self._changed(source, (), folder=True)
+
+    def take(self, events: Iterable[Event]) -> bool:
+        """Tell what happened. False when that cannot be known any more: all has to begin anew."""
+        files: set[bytes] = set()
+        sound = True
+        for event in events:
+            if event.mask & flags.Q_OVERFLOW:
+                log.warning("more changed at once than the system tells; scanning")
+                sound = False
+            paths = self._paths.get(event.wd, ())
+            if event.mask & flags.IGNORED:
+                self._paths.pop(event.wd, None)
+            if event.name:
+                name = os.fsencode(event.name)
+                for path in (os.path.join(folder, name) for folder in paths):
+                    if event.mask & flags.ISDIR:
+                        self._move(path, event.mask)
+                    else:
+                        files.add(path)
+            elif roots := self._roots.keys() & set(paths):
+                sound = sound and not event.mask & _SELF
+                for source in self._sources:
+                    if _root(source) in roots and self._recursive:
+                        self._work.put((source, b""))  # it may be readable now
+        for source in self._sources:
+            self._tell(source, list(_inside(source, files)))
+        return sound
+
+    def _tell(self, source: FileSource, paths: list[bytes]) -> None:
+        names = frozenset(path for path in paths if source.matches(os.fsdecode(os.path.basename(path))))
+        if names:
+            self._changed(source, names, folder=False)
+        # Of a link to a folder a scan tells why it is not followed; where one was exchanged, others lead elsewhere.
+        others = (os.path.join(_root(source), path) for path in paths if path not in names)
+        if self._recursive and any(map(os.path.isdir, others)):
+            self._changed(source, (), folder=True)
+
+    def _move(self, path: bytes, mask: int) -> None:
+        """A folder came, went or is another than before."""
+        if self._recursive and mask & flags.MOVED_FROM:
+            self._work.put((None, path))
+        elif self._recursive and mask & _HERE:
+            for source in self._sources:
+                for folder in _inside(source, (path,)):
+                    self._work.put((source, folder))
+
+    def _follow(self) -> None:
+        """Watch more folders, or fewer: the work of the second thread, in the order in which it came up."""
+        while not self._ended.is_set():
+            source, folder = self._work.get()
+            try:
+                if source is not None:
+                    self._explore(source, folder)
+                elif folder:
+                    self._forget(folder)
+            except Exception:
+                if not self._ended.is_set():
+                    log.exception("a folder cannot be watched")
+
+    def _explore(self, source: FileSource, top: bytes) -> None:
+        """Watch a folder and all below it. Of one that came, tell the files; otherwise let a scan find them."""
+        if top and not is_folder(source, top):
+            return
+        root = _root(source)
+        for folder in folders(source, top):
+            if self._ended.is_set():
+                return
+            if folder:
+                self._add(os.path.join(root, folder), flags.ONLYDIR | flags.DONT_FOLLOW)
+        found = _first_below(source, top) if top else []
+        if found:
+            self._changed(source, frozenset(found[:_FEW]), folder=False)
+        if not top or len(found) > _FEW:
+            self._changed(source, (), folder=True)
+
+    def _add(self, path: bytes, how: int) -> None:
         try:
-            for source, top in places:
-                root = os.fsencode(source.path.absolute())
-                gone.add(os.fsdecode(os.path.join(root, top)).rstrip("/"))
-                found |= {os.fsdecode(os.path.join(root, path)).rstrip("/") for path in folders(source, top)}
-        finally:
-            with self._lock:
-                self._exploring -= 1
-                kept = {path for path in self.found if path in self.roots or gone.isdisjoint(_upwards(path))}
-                self.found = frozenset(kept.union(filter(_is_utf8, found)))
-            self._changed.set()
+            watch = self._inotify.add_watch(path, _ASKED | how)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP) and not self._complained:
+                self._complained = True
+                fields = {
+                    "folder": os.fsdecode(path),
+                    "reason": error.strerror,
+                    "remedy": "raise fs.inotify.max_user_watches; until then, what comes waits for the next scan",
+                }
+                log.warning("a folder cannot be watched", extra={"fields": fields})
+            return
+        known = self._paths.get(watch, ())
+        if path not in known:
+            self._paths[watch] = (*known, path)
+
+    def _forget(self, gone: bytes) -> None:
+        """Watch no longer what was moved away."""
+        below = os.path.join(gone, b"")
+        for watch, paths in list(self._paths.items()):
+            kept = tuple(path for path in paths if path != gone and not path.startswith(below))
+            if kept:
+                self._paths[watch] = kept
+            else:
+                self._paths.pop(watch, None)
+                with contextlib.suppress(OSError):
+                    self._inotify.rm_watch(watch)
 
 
-def _roots(sources: Iterable[FileSource]) -> dict[str, tuple[int, int]]:
-    """The folders of sources that exist, each by its identity."""
+def _together(inotify: INotify) -> Iterator[Event]:
+    """What happened, and what follows at once."""
+    deadline = time.monotonic() + _DEBOUNCE_S
+    events = inotify.read(timeout=0)
+    while events:
+        yield from events
+        events = inotify.read(timeout=_STEP_MS) if time.monotonic() < deadline else ()
+
+
+def _root(source: FileSource) -> bytes:
+    return os.fsencode(source.path.absolute())
+
+
+def _roots(sources: Iterable[FileSource]) -> Roots:
     found = {}
     for source in sources:
         with contextlib.suppress(OSError):
             result = source.path.stat()
-            found[str(source.path.absolute())] = (result.st_dev, result.st_ino)
+            found[_root(source)] = (result.st_dev, result.st_ino)
     return found
 
 
-def _upwards(path: str) -> Iterable[str]:
-    """A path, and those of all folders above it."""
-    while path not in ("", "/"):
-        yield path
-        path = os.path.dirname(path)
+def _inside(source: FileSource, paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Those in the folder of a source, as the source calls them."""
+    root = os.path.join(_root(source), b"")
+    return (path.removeprefix(root) for path in paths if path.startswith(root))
 
 
-def _is_utf8(path: str) -> bool:
-    """Whether watchfiles can be told of it; what changes in other folders is found by scans alone."""
-    return not any("\udc80" <= character <= "\udcff" for character in path)
-
-
-def _first_below(source: FileSource, folder: bytes) -> set[bytes]:
-    """Files in a folder that may have come as a whole: they need not wait for the scan that finds all of it."""
+def _first_below(source: FileSource, folder: bytes) -> list[bytes]:
+    """Files in a folder that may have come as a whole, and one more than need not wait for a scan."""
     try:
         found = scan(replace(source, path=source.path / os.fsdecode(folder)))
-        return {os.path.join(folder, name.path) for name in islice(found, _FEW)}
+        return [os.path.join(folder, name.path) for name in islice(found, _FEW + 1)]
     except SourceError:  # it is gone again
-        return set()
+        return []

@@ -1,11 +1,14 @@
 """What we rely on in the libraries we did not write; an upgrade that breaks it must show here."""
 
 import io
+import os
 import pickle
+import select
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import feedparser
 import nh3
@@ -17,6 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from cssselect import HTMLTranslator, SelectorError
 from feedgen.entry import FeedEntry
 from feedgen.feed import FeedGenerator
+from inotify_simple import INotify, flags
 from lxml import etree
 from lxml import html as lxml_html
 from pypinyin import lazy_pinyin
@@ -168,3 +172,19 @@ def test_what_is_slow_to_load_is_loaded_when_it_is_needed() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_inotify_tells_at_once_and_a_closed_one_is_an_error(tmp_path: Path) -> None:
+    with INotify() as inotify:
+        watch = inotify.add_watch(os.fsencode(tmp_path), flags.CREATE | flags.CLOSE_WRITE | flags.ONLYDIR)
+        assert list(inotify.read(timeout=0)) == []
+        (tmp_path / "folder").mkdir()
+        (tmp_path / os.fsdecode(b"a\xff")).touch()
+        assert select.select([inotify], [], [], 0)[0]  # it can be waited for together with others
+        created, *others = inotify.read(timeout=0)
+        assert (created.wd, created.name, created.mask) == (watch, "folder", flags.CREATE | flags.ISDIR)
+        assert {os.fsencode(event.name)[-1:] for event in others} == {b"\xff"}
+        with pytest.raises(FileNotFoundError):
+            inotify.add_watch(tmp_path / "gone", flags.CREATE)
+    with pytest.raises(ValueError, match="closed"):
+        inotify.add_watch(tmp_path, flags.CREATE)

@@ -65,6 +65,33 @@ def test_a_scan_waits_for_the_warm_up(work: Passes, monkeypatch: pytest.MonkeyPa
         work.warm_up()
 
 
+def test_a_scan_waits_for_some_time_only(work: Passes, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "_GIVE_WAY_S", 0.01)
+    work.note("articles", [b"second.md"])  # and nobody looks
+    work.scan("articles")
+    assert work.status()["articles"]["passes"] == 1
+
+
+def test_a_file_that_is_being_written_delays_no_other(work: Passes, shell: Shell) -> None:
+    slow, published = shell.folder / "in/slow.md", shell.folder / "var/public/all.atom"
+    text = post(OTHER)
+    with slow.open("w", encoding="utf-8") as file:
+        file.write(text[:50])
+        file.flush()
+        work.note("articles", [b"slow.md"])
+        assert work.look() == passes._RECHECK_S[0]
+        assert work.note("articles", [b"first.md"])  # somebody has to look at once
+        assert work.look() is None  # the other look is still to come
+        assert (CODE in published.read_text(encoding="utf-8"), OTHER in published.read_text(encoding="utf-8")) == (
+            True,
+            False,
+        )
+        assert work.look(again=True) == passes._RECHECK_S[0]
+        file.write(text[50:])
+    assert work.look(again=True) is None
+    assert OTHER in published.read_text(encoding="utf-8")
+
+
 def test_an_article_does_not_wait_for_the_warm_up(work: Passes, shell: Shell) -> None:
     work.scan("articles")
     loaded = config.load(shell.folder / "config/feedsync.toml")

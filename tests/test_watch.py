@@ -1,5 +1,6 @@
 """What the watcher tells of a folder."""
 
+import errno
 import os
 import queue
 import threading
@@ -7,8 +8,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from inotify_simple import Event, INotify, flags
 
 from feedsync import watch
 from feedsync.sources import FileSource, folders, is_folder
@@ -89,7 +92,8 @@ def test_a_folder_moved_in_brings_its_files_along_and_a_scan(
         files = [b"batch/a.md", b"batch/deep/b.txt", "batch/甲/文.md".encode()]
         assert heard & set(files) == set(files[:few])
         assert b"batch/deep/c.png" not in heard
-        told.until_scan()
+        if few == 2:
+            told.until_scan()  # it finds the others
 
 
 def test_folders_are_watched_however_deep_and_wherever_they_go(inbox: Path, tmp_path: Path) -> None:
@@ -99,20 +103,118 @@ def test_folders_are_watched_however_deep_and_wherever_they_go(inbox: Path, tmp_
         (inbox / "2024/丙/old.md").touch()
         told.until("2024/丙/old.md".encode())
         (inbox / "2025").mkdir()
-        told.until_scan()
         (inbox / "2025/new.md").touch()
         told.until(b"2025/new.md")
         os.rename(inbox / "2024", inbox / "2023")
         told.until("2023/丙/old.md".encode())
-        told.until_scan()
         (inbox / "2023/丙/later.md").touch()
         heard = told.until("2023/丙/later.md".encode())
         assert not [path for path in heard if path.startswith(b"2024")]
         os.rename(inbox / "2023", tmp_path / "away")
-        told.until_scan()
+        (inbox / "mark").mkdir()
+        (inbox / "mark/a.md").touch()
+        told.until(b"mark/a.md")
         (tmp_path / "away/丙/elsewhere.md").touch()
         (inbox / "here.md").touch()
         assert told.until(b"here.md") == {b"here.md"}
+
+
+def test_no_folder_of_many_is_missed(inbox: Path) -> None:
+    """One after the other while those before are being looked through, and below each other."""
+    with watched(inbox) as told:
+        told.until_scan()
+        for number in range(40):
+            (inbox / f"{number}").mkdir()
+            (inbox / f"{number}/甲").mkdir()
+        for number in range(40):
+            (inbox / f"{number}/甲/a.md").touch()
+            told.until(f"{number}/甲/a.md".encode())
+
+
+def test_a_folder_that_went_and_returned_is_watched(inbox: Path, tmp_path: Path) -> None:
+    with watched(inbox) as told:
+        told.until_scan()
+        os.rename(inbox, tmp_path / "aside")
+        (tmp_path / "aside/new").mkdir()
+        os.rename(tmp_path / "aside", inbox)
+        told.until_scan()
+        told.touch_until_told(inbox / "new/a.md")
+
+
+def test_sources_in_one_folder_are_each_told(tmp_path: Path) -> None:
+    (tmp_path / "in/x/.priv/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "in/x")
+    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    scanned = queue.Queue[str]()
+
+    def changed(source: FileSource, paths: Iterable[bytes], *, folder: bool) -> None:
+        for path in paths:
+            heard.put((source.name, path))
+        if folder:
+            scanned.put(source.name)
+
+    watcher = Watcher(changed)
+    sources = {"in": "in", "priv": "in/x/.priv", "link": "link"}
+    watcher.watch(tuple(FileSource(name, tmp_path / path) for name, path in sources.items()))
+    watcher.start()
+    try:
+        assert {scanned.get(timeout=20) for _ in sources} == set(sources)
+        (tmp_path / "in/x").touch()
+        (tmp_path / "in/x/a.md").touch()
+        (tmp_path / "in/x/.priv/deep/b.md").touch()
+        wanted = {("in", b"x/a.md"), ("link", b"a.md"), ("priv", b"deep/b.md")}
+        while wanted:
+            wanted.discard(heard.get(timeout=20))
+    finally:
+        watcher.stop()
+
+
+def test_a_link_to_a_folder_asks_for_a_scan(inbox: Path, tmp_path: Path) -> None:
+    """It is refused, or what stands behind other links is another file now."""
+    with watched(inbox) as told:
+        told.until_scan()
+        (tmp_path / "out").mkdir()
+        (inbox / "link").symlink_to(tmp_path / "out")
+        told.until_scan()
+
+
+def test_when_the_system_lost_track_all_begins_anew(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = watch._together
+    lost = threading.Event()
+
+    def overflown(inotify: INotify) -> Iterator[Event]:
+        yield from together(inotify)
+        if not lost.is_set():
+            lost.set()
+            yield Event(-1, flags.Q_OVERFLOW, 0, "")
+
+    with watched(inbox) as told:
+        told.until_scan()
+        monkeypatch.setattr(watch, "_together", overflown)
+        (inbox / "new").mkdir()
+        told.until_scan()
+        told.touch_until_told(inbox / "new/a.md")
+
+
+def test_folders_the_system_does_not_watch_are_told_once(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        (inbox / f"{number}").mkdir()
+    real = INotify.add_watch
+
+    def limited(inotify: INotify, path: bytes, mask: int) -> Any:
+        if path != os.fsencode(inbox):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(inotify, path, mask)
+
+    monkeypatch.setattr(INotify, "add_watch", limited)
+    with watched(inbox) as told:
+        told.until_scan()
+        (inbox / "here.md").touch()
+        told.until(b"here.md")
+    (record,) = [record for record in caplog.records if record.name == "feedsync.watch"]
+    assert "max_user_watches" in record.fields["remedy"]  # type: ignore[attr-defined]
 
 
 def test_the_folder_itself_is_watched_while_those_below_are_still_looked_for(
@@ -156,7 +258,7 @@ def test_what_comes_into_a_folder_before_it_is_watched_need_not_wait_for_the_sca
 
 
 def test_a_folder_that_is_gone_again_brings_nothing(tmp_path: Path) -> None:
-    assert watch._first_below(FileSource("articles", tmp_path), b"gone") == set()
+    assert watch._first_below(FileSource("articles", tmp_path), b"gone") == []
 
 
 def test_nothing_is_followed_out_of_the_folder_or_into_what_is_hidden(tmp_path: Path) -> None:
@@ -171,4 +273,4 @@ def test_nothing_is_followed_out_of_the_folder_or_into_what_is_hidden(tmp_path: 
     assert [path for path in (*through, *others) if is_folder(source, path)] == through
     assert sorted(folders(source)) == [b"", *through]
     assert list(folders(source, b"plain/deep")) == [b"plain/deep"]
-    assert list(folders(source, b"gone")) == []
+    assert list(folders(source, b"gone")) == [b"gone"]  # it is told of before it is listed

@@ -103,11 +103,12 @@ def is_folder(source: FileSource, path: bytes) -> bool:
 def folders(source: FileSource, top: bytes = b"") -> Iterator[bytes]:
     """The folders a scan goes through, from one of them on; the source's own is b"". Files are not looked at.
 
-    What cannot be listed is left out.
+    Each is told of before it is listed.
     """
     stack = [top]
     while stack:
         path = stack.pop()
+        yield path
         try:
             with os.scandir(os.path.join(os.fsencode(source.path), path)) as listing:
                 stack += [
@@ -117,7 +118,6 @@ def folders(source: FileSource, top: bytes = b"") -> Iterator[bytes]:
                 ]
         except OSError:
             continue
-        yield path
 
 
 def _is_reached(path: bytes, real_root: bytes) -> bool:

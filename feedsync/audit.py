@@ -26,6 +26,8 @@ _PAGES = 5000
 """So many pages of articles are looked up at once."""
 
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
+_WITHDRAWN = re.compile(rf"<(?:\w+:)?deleted-entry\b[^<>]*\bref=\"tag:[^<>\":]*:article/({KEY_PATTERN})\"".encode())
+_GONE = re.compile(rf"({KEY_PATTERN})\.html{re.escape(names.GONE)}")
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 
@@ -93,6 +95,19 @@ class Audit:
             keys = {match.group(1) for name in some if (match := _PAGE.fullmatch(name))}
             lost |= keys - reader.existing(keys)
         return sorted(lost)
+
+    def returned(self, reader: Reader) -> list[str]:
+        """The keys of articles that are published as withdrawn, where this store does not know that they ever were.
+
+        Of a store that has published before, `all.atom` tells, and an article that changed since may have returned by
+        somebody's word; of one that never did, the pages tell, too.
+        """
+        told = {key.decode("ascii") for key in _WITHDRAWN.findall(self._tree.read(f"{names.ALL}.atom") or b"")}
+        if anew := not reader.state("drawn"):
+            pages = map(_GONE.fullmatch, self._tree.each(names.ARTICLE_FOLDER))
+            told |= {match.group(1) for match in pages if match}
+        through = max((term.published_seq for term in reader.terms(ALL)), default=-1)
+        return sorted(key for key, seq in reader.shown(told).items() if anew or seq <= through)
 
     def misses_files(self, reader: Reader) -> bool:
         """Whether published files have gone missing."""

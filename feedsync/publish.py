@@ -92,7 +92,7 @@ class Publisher:
         self._recognise(store)
         before = self._marks()
         with store.reading() as reader:
-            drawn = reader.state("drawn")
+            drawn = reader.state("drawn") or None
             if unswept := drawn == _UNSWEPT + self._fingerprint:
                 drawn = self._fingerprint
             waited_for = bool(reader.due(ALL, *self._schemes))
@@ -183,6 +183,13 @@ class Publisher:
         """What is published and unknown was lost with its database, or another database was meant."""
         if not everything and not self.behind(reader):
             return
+        if returned := self.audit.returned(reader):
+            raise OutputError(
+                f"the store does not know that {len(returned)} articles were withdrawn ({returned[0]}...), which "
+                f"{self.tree.root} tells; everything was left as it is",
+                remedy="`feedsync restore` a copy of the database that does, or `feedsync withdraw` them again; "
+                "if they are meant to return, `feedsync publish --force`",
+            )
         lost = self.audit.lost(reader, everything=everything)
         if not lost:
             return

@@ -277,6 +277,42 @@ def test_a_lost_database_is_rebuilt_from_its_sources_and_publishes_no_loss(
     shell("publish", "--check")
 
 
+@pytest.mark.parametrize("way", ["rebuilt", "older copy"])
+def test_a_database_that_forgot_a_withdrawal_does_not_bring_the_article_back(shell: Shell, way: str) -> None:
+    shell.put("a.md", post(CODE))
+    shell.put("b.md", post(SECOND, "第二篇", category="other"))
+    shell("resync")
+    shell("backup", "copy.db")
+    shell("withdraw", SECOND, "--reason", "误发")
+    before = tree(shell)
+    if way == "rebuilt":
+        (shell.folder / "var/feedsync.db").unlink()
+        told = shell("resync", code=3).stderr
+    else:
+        told = shell("restore", "copy.db", code=3).stderr
+    assert f"1 articles were withdrawn ({SECOND}" in told
+    assert tree(shell) == before
+    assert SECOND in shell("resync", "--full", code=3).stderr
+    assert tree(shell) == before
+    shell("withdraw", SECOND, "--reason", "误发")
+    shell("resync")
+    shell("publish", "--check")
+    assert SECOND not in (shell.folder / "var/public/category/other.rss").read_text()
+    assert (shell.folder / f"var/public/article/{SECOND}.html.gone").exists()
+
+
+def test_a_withdrawal_that_is_to_be_forgotten_is_with_force(shell: Shell) -> None:
+    shell.put("a.md", post(CODE))
+    shell("resync")
+    shell("withdraw", CODE)
+    (shell.folder / "var/feedsync.db").unlink()
+    shell("resync", code=3)
+    shell("publish", "--force")
+    assert CODE in (shell.folder / "var/public/all.atom").read_text()
+    shell("resync")
+    shell("publish", "--check")
+
+
 def test_an_older_database_in_its_place_publishes_no_loss(desk: Desk) -> None:
     desk.put("a.md", post())
     desk.run()

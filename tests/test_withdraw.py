@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsync.cli import command
-from feedsync.errors import StoreError, UsageError
+from feedsync.errors import OutputError, StoreError, UsageError
 from feedsync.feeds import Window
 from feedsync.model import Known
 from feedsync.publish import Publisher
@@ -112,6 +112,19 @@ def test_later_copies_do_not_bring_it_back_and_a_vanished_file_withdraws_nothing
     (desk.inbox / "copy0" / f"{CODE}.md").unlink()
     desk.run()
     assert shown(desk)
+
+
+def test_a_return_that_was_cut_short_is_no_forgotten_withdrawal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.put("a.md", post())
+    desk.run()
+    take_out(desk)
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "_publish_due", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bring_back(desk)
+    desk.run()
+    assert shown(desk)
+    assert not tombstones(desk)
 
 
 def test_a_tree_drawn_from_nothing_is_the_same(desk: Desk) -> None:
@@ -475,7 +488,8 @@ def test_restore_tells_files_from_codes(typed: Callable[..., str], tmp_path: Pat
     for name in ("copy.db", "copy", CODE):
         typed("backup", name)
     typed("withdraw", CODE)
-    assert "restored from" in typed("restore", "copy.db")  # as it was before: the withdrawal is undone with the rest
+    assert "were withdrawn" in typed("restore", "copy.db", error=OutputError)  # it is in place, and nothing published
+    typed("publish", "--force")
     assert (tmp_path / "var/public" / PAGE).exists()
     typed("withdraw", CODE)
     assert f"./{CODE}" in typed("restore", CODE, error=UsageError)

@@ -127,9 +127,10 @@ class Store:
         return path.with_name(path.name + ".daemon.lock")
 
     def forget_publishing(self) -> None:
-        """Make every feed and page due."""
+        """Make every feed and page due, as in a store that never published: the tree may be of a later one."""
         with self.lock(), self.writing() as writer:
             writer.mark_all()
+            writer.set_state("drawn", "")
 
     @contextmanager
     def lock(

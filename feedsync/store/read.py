@@ -159,6 +159,11 @@ class Reader(Places, Sources, Terms, Windows):
         rows = rows_of(self.connection, select(articles.c.key).where(_AMONG), map(id_of_key, keys))
         return {row.key for row in rows}
 
+    def shown(self, keys: Iterable[str]) -> dict[str, int]:
+        """Those of these articles that are neither held nor withdrawn, each with the sequence of its last change."""
+        statement = select(articles.c.key, articles.c.seq).where(_AMONG, _SHOWN)
+        return {row.key: row.seq for row in rows_of(self.connection, statement, map(id_of_key, keys))}
+
     def newest_arrival(self) -> datetime | None:
         """When the last published article came in."""
         m, everything = memberships.c, select(terms.c.id).where(terms.c.scheme == "all").scalar_subquery()

@@ -65,6 +65,7 @@ class Watcher:
         self._recursive = recursive
         self._sources: tuple[FileSource, ...] = ()
         self._stopping = False
+        self._begun = threading.Event()
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -74,7 +75,9 @@ class Watcher:
             os.eventfd_write(self._woken, 1)
 
     def start(self) -> None:
+        """From the return on nothing is missed, unless the disk takes seconds to answer."""
         self._thread.start()
+        self._begun.wait(_GRACE_S)
 
     def stop(self) -> None:
         self._stopping = True
@@ -91,6 +94,7 @@ class Watcher:
             try:
                 self._watch(self._sources)
             except Exception:
+                self._begun.set()
                 log.exception("watcher failed, trying again")
                 self._wait(_LOOK_MS)
 
@@ -108,10 +112,12 @@ class Watcher:
         """Until the sources or their own folders are others."""
         roots = _roots(sources)
         if not roots:
+            self._begun.set()
             self._wait(_LOOK_MS)
             return
         with INotify() as inotify, _Ground(inotify, sources, roots, self._changed) as ground:
             ground.begin(recursive=self._recursive)
+            self._begun.set()
             while not self._wait(_LOOK_MS, inotify.fileno()):
                 events = list(_together(inotify))
                 if not ground.take(events) or _roots(sources) != roots:

@@ -119,6 +119,20 @@ def test_folders_are_watched_however_deep_and_wherever_they_go(inbox: Path, tmp_
         assert told.until(b"here.md") == {b"here.md"}
 
 
+def test_nothing_is_missed_once_it_has_started(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told READY may write at once; of a million files a scan finds it after ten seconds."""
+    begin = watch._Ground.begin
+
+    def slowly(ground: watch._Ground, *, recursive: bool) -> None:
+        time.sleep(0.1)
+        begin(ground, recursive=recursive)
+
+    monkeypatch.setattr(watch._Ground, "begin", slowly)
+    with watched(inbox) as told:
+        (inbox / "a.md").touch()
+        assert told.until(b"a.md") == {b"a.md"}
+
+
 def test_no_folder_of_many_is_missed(inbox: Path) -> None:
     """One after the other while those before are being looked through, and below each other."""
     with watched(inbox) as told:

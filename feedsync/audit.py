@@ -27,7 +27,6 @@ _PAGES = 5000
 
 _FIXED = (*map(names.error_path, names.ERRORS), *SHEETS)
 _WITHDRAWN = re.compile(rf"<(?:\w+:)?deleted-entry\b[^<>]*\bref=\"tag:[^<>\":]*:article/({KEY_PATTERN})\"".encode())
-_GONE = re.compile(rf"({KEY_PATTERN})\.html{re.escape(names.GONE)}")
 _SHOWN = re.compile(rf"<id>tag:[^<:]*:article/({KEY_PATTERN})</id>".encode())
 _PAGE = re.compile(rf"({KEY_PATTERN})\.html")
 
@@ -104,8 +103,8 @@ class Audit:
         """
         told = {key.decode("ascii") for key in _WITHDRAWN.findall(self._tree.read(f"{names.ALL}.atom") or b"")}
         if anew := not reader.state("drawn"):
-            pages = map(_GONE.fullmatch, self._tree.each(names.ARTICLE_FOLDER))
-            told |= {match.group(1) for match in pages if match}
+            gone = (name for name in self._tree.each(names.ARTICLE_FOLDER) if name.endswith(names.GONE))
+            told |= {match.group(1) for name in gone if (match := _PAGE.fullmatch(name.removesuffix(names.GONE)))}
         through = max((term.published_seq for term in reader.terms(ALL)), default=-1)
         return sorted(key for key, seq in reader.shown(told).items() if anew or seq <= through)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Table
+    from sqlalchemy import BindParameter, ColumnElement, Connection, ScalarSelect, Select, Table
 
 
 class Beside(Struct, frozen=True):
@@ -57,48 +57,30 @@ class Places:
 
     def shifts(self, term_id: int) -> list[Spot]:
         """The places of a category that were joined or left since it was published."""
-        statement = select(shifts.c.article_id, shifts.c.published_us).where(shifts.c.term_id == term_id)
-        return [Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(statement)]
+        return [Spot(article_id, from_us(us)) for article_id, us in self.connection.execute(_SHIFTS, {"term": term_id})]
 
     def count(self, term_id: int, since: datetime, until: datetime) -> int:
         """How many articles of a category were published from `since` to before `until`."""
-        m = memberships.c
-        statement = select(func.count()).where(
-            m.term_id == term_id, m.published_us >= to_us(since), m.published_us < to_us(until)
-        )
-        return self.connection.execute(statement).scalar_one()
+        values = {"term": term_id, "since": to_us(since), "until": to_us(until)}
+        return self.connection.execute(_COUNT, values).scalar_one()
 
     def position(self, term_id: int, since: datetime, spot: Spot) -> int:
         """How many articles of a category, published from `since` on, stand behind a place."""
-        m = memberships.c
-        us = to_us(spot.published)
-        behind = (m.published_us < us) | ((m.published_us == us) & (m.article_id > spot.article_id))
-        statement = select(func.count()).where(
-            m.term_id == term_id, m.published_us >= to_us(since), m.published_us <= us, behind
-        )
-        return self.connection.execute(statement).scalar_one()
+        values = {"term": term_id, "since": to_us(since), "at": to_us(spot.published), "article": spot.article_id}
+        return self.connection.execute(_POSITION, values).scalar_one()
 
     def stretch(self, term_id: int, since: datetime, until: datetime, offset: int, limit: int) -> list[int]:
         """Articles published from `since` to before `until`, oldest first, from an offset on."""
-        m = memberships.c
-        statement = (
-            select(m.article_id)
-            .where(m.term_id == term_id, m.published_us >= to_us(since), m.published_us < to_us(until))
-            .order_by(m.published_us, m.article_id.desc())
-        )
-        return list(self.connection.execute(statement.offset(offset).limit(limit)).scalars())
+        values = {"term": term_id, "since": to_us(since), "until": to_us(until), "first": offset, "most": limit}
+        return list(self.connection.execute(_STRETCH, values).scalars())
 
     def first_published(self, term_id: int, since: datetime) -> datetime | None:
         """The earliest publication in a category from a moment on."""
-        m = memberships.c
-        statement = select(func.min(m.published_us)).where(m.term_id == term_id, m.published_us >= to_us(since))
-        return _instant(self.connection.execute(statement).scalar())
+        return _instant(self.connection.execute(_FIRST, {"term": term_id, "since": to_us(since)}).scalar())
 
     def last_published(self, term_id: int, until: datetime) -> datetime | None:
         """The latest publication in a category before a moment."""
-        m = memberships.c
-        statement = select(func.max(m.published_us)).where(m.term_id == term_id, m.published_us < to_us(until))
-        return _instant(self.connection.execute(statement).scalar())
+        return _instant(self.connection.execute(_LAST, {"term": term_id, "until": to_us(until)}).scalar())
 
     def newest_of_each(self, term_ids: Iterable[int], limit: int) -> dict[int, list[int]]:
         """The newest articles of each of these terms."""
@@ -154,6 +136,27 @@ def _next(spots: Table, *, newer: bool) -> Any:
 
 # Asked at each publication: to make a statement anew takes longer than to execute it.
 _M = memberships.c
+_AT: BindParameter[int] = bindparam("at")
+_HERE = _M.term_id == bindparam("term")
+_SINCE = _M.published_us >= bindparam("since")
+_UNTIL = _M.published_us < bindparam("until")
+_SHIFTS = select(shifts.c.article_id, shifts.c.published_us).where(shifts.c.term_id == bindparam("term"))
+_COUNT = select(func.count()).where(_HERE, _SINCE, _UNTIL)
+_POSITION = select(func.count()).where(
+    _HERE,
+    _SINCE,
+    _M.published_us <= _AT,
+    (_M.published_us < _AT) | ((_M.published_us == _AT) & (_M.article_id > bindparam("article"))),
+)
+_STRETCH = (
+    select(_M.article_id)
+    .where(_HERE, _SINCE, _UNTIL)
+    .order_by(_M.published_us, _M.article_id.desc())
+    .offset(bindparam("first"))
+    .limit(bindparam("most"))
+)
+_FIRST = select(func.min(_M.published_us)).where(_HERE, _SINCE)
+_LAST = select(func.max(_M.published_us)).where(_HERE, _UNTIL)
 # An outer join, so that SQLite begins with the articles of the list: it would rather go through the whole category.
 _BESIDE = (
     _beside(memberships)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import BindParameter, Connection, Row, Select
 
     from feedsync.model import Article
 
@@ -132,10 +132,7 @@ class Reader(Places, Sources, Terms, Windows):
         Withdrawn ones are among them, held ones are not.
         """
         seq, article_id = after
-        later = (articles.c.seq > seq) | ((articles.c.seq == seq) & (articles.c.id > article_id))
-        statement = _entries().where(articles.c.seq >= seq, later, ~articles.c.held)
-        statement = statement.order_by(articles.c.seq, articles.c.id).limit(limit)
-        rows = self.connection.execute(statement).all()
+        rows = self.connection.execute(_LATER, {"seq": seq, "article": article_id, "most": limit}).all()
         return [((row.seq, row.id), Entry(_known(row, {}), row.html)) for row in rows]
 
     def points(self, step: int) -> list[tuple[int, int]]:
@@ -150,8 +147,7 @@ class Reader(Places, Sources, Terms, Windows):
 
     def changed_heads(self, seq: int) -> Iterator[tuple[int, Known]]:
         """What is known of the articles that are shown and changed after a sequence, without their HTML."""
-        statement = select(articles).where(articles.c.seq > seq, _SHOWN)
-        for row in self.connection.execute(statement):
+        for row in self.connection.execute(_SHOWN_LATER, {"seq": seq}):
             yield row.id, _known(row, {})
 
     def existing(self, keys: Iterable[str]) -> set[str]:
@@ -166,9 +162,7 @@ class Reader(Places, Sources, Terms, Windows):
 
     def newest_arrival(self) -> datetime | None:
         """When the last published article came in."""
-        m, everything = memberships.c, select(terms.c.id).where(terms.c.scheme == "all").scalar_subquery()
-        statement = select(m.arrived_us).where(m.term_id == everything).order_by(m.arrived_us.desc()).limit(1)
-        newest = self.connection.execute(statement).scalar()
+        newest = self.connection.execute(_NEWEST_ARRIVAL).scalar()
         return from_us(newest) if newest is not None else None
 
     def pages(self, keys: Sequence[str]) -> dict[str, bool]:
@@ -233,12 +227,24 @@ def _entries() -> Select[Any]:
     )
 
 
-# Asked for each feed: to make a statement anew takes longer than to execute it.
+# Asked at each publication: to make a statement anew takes longer than to execute it.
 _STATE = select(state.c.value).where(state.c.name == bindparam("name"))
 _AMONG = among(articles.c.id)
 _STAMPS = select(articles.c.id, articles.c.seq, articles.c.published_us, articles.c.revised_us).where(_AMONG)
 _HEADS = select(articles).where(_AMONG)
 _ENTRIES = _entries().where(_AMONG)
+_A = articles.c
+_SEQ: BindParameter[int] = bindparam("seq")
+_LATER = (
+    _entries()
+    .where(_A.seq >= _SEQ, (_A.seq > _SEQ) | ((_A.seq == _SEQ) & (_A.id > bindparam("article"))), ~_A.held)
+    .order_by(_A.seq, _A.id)
+    .limit(bindparam("most"))
+)
+_SHOWN_LATER = select(articles).where(_A.seq > _SEQ, _SHOWN)
+_M = memberships.c
+_EVERYTHING = select(terms.c.id).where(terms.c.scheme == ALL).scalar_subquery()
+_NEWEST_ARRIVAL = select(_M.arrived_us).where(_M.term_id == _EVERYTHING).order_by(_M.arrived_us.desc()).limit(1)
 _SAID = (
     select(documents.c.article_id, sources.c.name, documents.c.location, documents.c.facts)
     .join(sources, sources.c.id == documents.c.source_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, exists, func, select
@@ -56,21 +57,19 @@ class Terms:
 
     def terms(self, *schemes: str) -> list[Term]:
         """All terms of these schemes, by scheme and value; some may hold no article any more."""
-        return self._terms(terms.c.scheme.in_(schemes))
+        return self._terms(_OF, schemes)
 
     def due(self, *schemes: str) -> list[Term]:
         """The terms of these schemes that changed since their feeds were published."""
-        return self._terms(terms.c.scheme.in_(schemes), terms.c.changed_seq > terms.c.published_seq)
+        return self._terms(_DUE, schemes)
 
     def changed_terms(self, seq: int, *schemes: str) -> list[Term]:
         """The terms of these schemes that changed after a sequence."""
-        return self._terms(terms.c.scheme.in_(schemes), terms.c.changed_seq > seq)
+        return sorted(self._terms(_CHANGED, schemes, seq=seq), key=_NAME)
 
     def largest(self, scheme: str, limit: int) -> list[Term]:
         """The terms of a scheme that have most articles; of equals, the lesser values."""
-        of_scheme = select(terms, _TOLD, _ASKED).where(terms.c.scheme == scheme, _STANDING)
-        statement = of_scheme.order_by(terms.c.articles.desc(), terms.c.value).limit(limit)
-        return [Term(*row) for row in self.connection.execute(statement).all()]
+        return [Term(*row) for row in self.connection.execute(_LARGEST, {"scheme": scheme, "most": limit}).all()]
 
     def named_terms(self, scheme: str, values: Iterable[str]) -> dict[str, Term]:
         """The terms of a scheme that have these values, by value."""
@@ -78,19 +77,27 @@ class Terms:
 
     def standing(self, *schemes: str) -> int:
         """How many terms of these schemes have feeds."""
-        statement = select(func.count()).where(terms.c.scheme.in_(schemes), _STANDING)
-        return self.connection.execute(statement).scalar_one()
+        return self.connection.execute(_COUNTED, {"listed": schemes}).scalar_one()
 
-    def _terms(self, *conditions: ColumnElement[bool]) -> list[Term]:
-        return self._told(_of(*conditions), {})
-
-    def _told(self, statement: Select[Any], values: dict[str, Any]) -> list[Term]:
-        return [Term(*row) for row in self.connection.execute(statement, values).all()]
+    def _terms(self, statement: Select[Any], schemes: Iterable[str], **others: object) -> list[Term]:
+        return [Term(*row) for row in rows_of(self.connection, statement, schemes, **others)]
 
 
 def _of(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(terms, _TOLD, _ASKED).where(*conditions).order_by(terms.c.scheme, terms.c.value)
 
 
+# Asked at each publication: to make a statement anew takes longer than to execute it.
+_OF = _of(among(terms.c.scheme))
+_DUE = _of(among(terms.c.scheme), terms.c.changed_seq > terms.c.published_seq)
+# Sorted here: SQLite would go through all terms by name rather than sort the few that changed.
+_CHANGED = _of(among(terms.c.scheme), terms.c.changed_seq > bindparam("seq")).order_by(None)
+_NAME = attrgetter("scheme", "value")
 _NAMED = _of(terms.c.scheme == bindparam("scheme"), among(terms.c.value))
-"""Asked for each feed: to make a statement anew takes longer than to execute it."""
+_LARGEST = (
+    select(terms, _TOLD, _ASKED)
+    .where(terms.c.scheme == bindparam("scheme"), _STANDING)
+    .order_by(terms.c.articles.desc(), terms.c.value)
+    .limit(bindparam("most"))
+)
+_COUNTED = select(func.count()).where(among(terms.c.scheme), _STANDING)

@@ -15,7 +15,7 @@ import brotli
 import pytest
 
 from feedsync.errors import OutputError
-from feedsync.outputs import Tree, copies
+from feedsync.outputs import Tree, aside, copies
 from feedsync.outputs.encode import encoded, suffixes
 from feedsync.outputs.temporary import write
 
@@ -320,7 +320,7 @@ def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytes
     def none(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    copies._copiers.cache_clear()
+    aside._threads.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", none)
         with Tree(tmp_path).batch() as batch:
@@ -331,6 +331,36 @@ def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytes
         batch.put("0.atom", large(20))
     assert Tree(tmp_path).holds("0.atom", large(20))
     assert not Tree(tmp_path).leftovers()
+
+
+def test_former_files_are_let_go_whether_threads_are_to_be_had_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are held open while others take their places, which takes a tenth of the time then."""
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def replace_all(number: int) -> None:
+        with Tree(tmp_path).batch() as batch:
+            for name in range(5):
+                batch.put(f"{name}.atom", large(number))
+
+    def held() -> list[str]:
+        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if os.path.islink(link)]
+        return [link for link in links if str(tmp_path) in link]
+
+    replace_all(1)
+    aside._threads.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        replace_all(2)
+        assert held() == []
+    replace_all(3)
+    aside._threads().shutdown()
+    assert held() == []
+    aside._threads.cache_clear()
+    assert all(Tree(tmp_path).holds(f"{name}.atom", large(3)) for name in range(5))
 
 
 def test_what_cannot_be_looked_at_is_not_taken_for_gone(tmp_path: Path) -> None:

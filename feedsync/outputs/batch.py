@@ -15,21 +15,28 @@ import errno
 import os
 import shutil
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
+from feedsync.outputs.aside import aside
 from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
 from feedsync.outputs.encode import SUFFIXES, can_have_copies, suffixes
 from feedsync.outputs.temporary import temporary_for, write
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from feedsync.outputs.aside import Aside
 
 _ASIDE_FROM_BYTES = 65_536
 _COPYING = 8
 """So many large files at most are held in memory until their copies are made."""
+
+_HELD = 64
+"""So many former files at most are held open while others take their places."""
 
 _SYNC_ALL_FROM = 4
 """From this many files on, one syncfs is cheaper than an fsync for each."""
@@ -64,7 +71,7 @@ class Batch:
         self._undue: list[str] = []
         self._folders: set[str] = set()
         self._given: set[str] = set()
-        self._copying: deque[Future[None]] = deque()
+        self._copying: deque[Aside] = deque()
 
     def put(self, path: str, content: bytes) -> bool:
         """Whether the file differs from what is there, and so will be replaced. The last word on a path counts."""
@@ -176,6 +183,7 @@ class Batch:
         else:
             for temporary in temporaries:
                 _fsync(temporary)
+        former = _opened(map(self._at, self._pending)) if self._aside and len(self._pending) <= _HELD else []
         for undue in self._undue:
             _unlink(undue)
         for path, temporary in self._pending.items():
@@ -185,6 +193,8 @@ class Batch:
             _unlink(target)
         for folder in sorted(self._folders):
             _fsync(folder)
+        if former:
+            aside(_close, former)
         self._undue.clear()
         self._removed.clear()
         self._given.clear()
@@ -220,12 +230,12 @@ class Batch:
             write_copies(content, copies, original)
             return
         while len(self._copying) >= _COPYING:
-            self._copying.popleft().result()
+            self._copying.popleft().finish()
         self._copying.append(write_copies_aside(content, copies, original))
 
     def _finish_copies(self) -> None:
         while self._copying:
-            self._copying.popleft().result()
+            self._copying.pop().finish()  # those nobody has begun are the last
 
     def _make_folder(self, folder: str) -> None:
         if folder in self._folders:
@@ -244,8 +254,7 @@ class Batch:
     def abandon(self) -> None:
         """Drop what was given and is not settled."""
         while self._copying:
-            with contextlib.suppress(Exception):  # what there was to say of it is being said
-                self._finish_copies()
+            self._copying.pop().abandon()  # what there was to say of it is being said
         Prepared(self._pending, [], [], set()).abandon()
 
 
@@ -289,6 +298,23 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
+def _opened(paths: Iterable[str]) -> list[int]:
+    """Descriptors of those that are files. While a file is open, to replace it takes a tenth of the time: its blocks
+    are freed when it is closed.
+    """
+    opened = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    return opened
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
 def _fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -299,7 +325,7 @@ def _fsync(path: str) -> None:
 
 def _syncfs(root: str) -> bool:
     """Make everything on the file system durable with one call; False where there is none."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    syncfs = _syncfs_of_libc()
     if syncfs is None:
         return False
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
@@ -307,3 +333,9 @@ def _syncfs(root: str) -> bool:
         return bool(syncfs(descriptor) == 0)
     finally:
         os.close(descriptor)
+
+
+@cache
+def _syncfs_of_libc() -> Callable[[int], int] | None:
+    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return found

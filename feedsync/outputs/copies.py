@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from typing import TYPE_CHECKING
 
+from feedsync.outputs.aside import aside
 from feedsync.outputs.encode import SUFFIXES, encoded, suffixes
 from feedsync.outputs.temporary import write
 
-_COPIERS = 2
+if TYPE_CHECKING:
+    from feedsync.outputs.aside import Aside
 
 
 def copies_of(target: str) -> list[str]:
@@ -58,20 +59,6 @@ def write_copies(content: bytes, copies: dict[str, str], original: str) -> None:
         os.utime(copy, ns=(mtime_ns, mtime_ns))
 
 
-def write_copies_aside(content: bytes, copies: dict[str, str], original: str) -> Future[None]:
+def write_copies_aside(content: bytes, copies: dict[str, str], original: str) -> Aside:
     """The same in another thread, for encoders do not hold up Python while they work."""
-    copiers = _copiers()
-    try:
-        return copiers.submit(write_copies, content, copies, original)
-    except RuntimeError:  # no thread is to be had: what waits for one is not to be done some other time
-        _copiers.cache_clear()
-        copiers.shutdown()
-        write_copies(content, copies, original)
-    done: Future[None] = Future()
-    done.set_result(None)
-    return done
-
-
-@cache
-def _copiers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_COPIERS, thread_name_prefix="copy")
+    return aside(write_copies, content, copies, original)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from feedsync.errors import SourceError
 from feedsync.load import Loaded, Refusal, Task, load_all
-from feedsync.model import Arrival, Origin
+from feedsync.model import Arrival, Origin, Outcome
 from feedsync.patience import Patience
 from feedsync.sources import FileSource, Found, Stat, look, paths_told_as, printable, scan
 from feedsync.store import FileRow
@@ -50,13 +50,13 @@ class Walker:
         with self._ingest.reading() as reader:
             source_id = reader.find_source(source.name)
             before = reader.quarantined(source_id) if source_id is not None else []
-            last_error = reader.last_error(source_id) if source_id is not None else None
+            recorded = reader.last_error(source_id) if source_id is not None else None
         if source_id is None:
             with self._ingest.writing() as writer:
                 source_id = writer.source_id(source.name)
         quarantined = {refused.origin.location: (refused.code, refused.reason) for refused in before}
         patience = Patience(source.name, source.timeout_s, self._ingest.stop_if_asked)
-        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined))
+        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined), recorded)
         try:
             tasks = self._surveyed(walk, survey) if survey else self._tasks(walk)
             for batch in _gathered(self._load(walk, tasks), _STORE_BATCH):
@@ -68,8 +68,7 @@ class Walker:
             report.error = str(error)
             report.failed += 1
             log.error("source failed", extra={"fields": {"source": source.name, "reason": str(error)}})
-        changed = report.new or report.revised or report.merged or report.error != last_error
-        if changed and not self._request.dry_run:
+        if report.error != walk.recorded and not self._request.dry_run:
             with self._ingest.writing() as writer:
                 writer.record_run(source.name, self._ingest.now, report.error)
         report.add_up()
@@ -213,9 +212,12 @@ class Walker:
             writer.refuse(walk.source_id, refusals, self._ingest.now)
             writer.forget_files(walk.source_id, walk.take_unread())
             writer.release(walk.source_id, walk.take_accepted())
-        for change in changes:
-            for outcome in change.outcomes.values():
-                walk.report.count(outcome)
+            outcomes = [outcome for change in changes for outcome in change.outcomes.values()]
+            if any(outcome is not Outcome.UNCHANGED for outcome in outcomes):
+                writer.record_run(walk.source.name, self._ingest.now, None)
+                walk.recorded = None
+        for outcome in outcomes:
+            walk.report.count(outcome)
 
     def _close(self, walk: _Walk) -> None:
         """What only shows at the end of a source: files that are gone, refusals that no longer hold."""
@@ -251,6 +253,8 @@ class _Walk(Struct):
     patience: Patience
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
+    recorded: str | None
+    """Why its last run failed, by what the store says."""
     gone: list[FileRow] = field(default_factory=list)
     fresh: dict[bytes, str] = field(default_factory=dict)
     """The articles of contents read in this pass: a file gone whose content is here has only moved."""

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("feedsync.watch")
 
-_STEP_MS = 5
-"""What comes within one step is told together."""
+_STEP_MS = 1
+"""What comes within one step is told together: more of a file that is being written, or of a folder of files."""
 _DEBOUNCE_S = 0.2
 _LOOK_MS = 1000
 """So often we look whether the folders of sources are still the same."""

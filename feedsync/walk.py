@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from feedsync.ingest import Ingest
     from feedsync.report import SourceReport
+    from feedsync.store import Quarantined, Reader
     from feedsync.survey import Survey
     from feedsync.workers import Workers
 
@@ -49,7 +50,7 @@ class Walker:
         """Ingest one source; its faults are in its report. After a `survey`, only what it found is looked at again."""
         with self._ingest.reading() as reader:
             source_id = reader.find_source(source.name)
-            before = reader.quarantined(source_id) if source_id is not None else []
+            before = self._refused(reader, source, source_id) if source_id is not None else []
             recorded = reader.last_error(source_id) if source_id is not None else None
         if source_id is None:
             with self._ingest.writing() as writer:
@@ -72,6 +73,12 @@ class Walker:
             with self._ingest.writing() as writer:
                 writer.record_run(source.name, self._ingest.now, report.error)
         report.add_up()
+
+    def _refused(self, reader: Reader, source: FileSource, source_id: int) -> list[Quarantined]:
+        """What was refused so far of what is looked at."""
+        if self._request.paths is None:
+            return reader.quarantined(source_id)
+        return reader.quarantined_among(source_id, map(printable, self._request.paths.get(source.name, ())))
 
     def _tasks(self, walk: _Walk) -> Iterator[Task]:
         """The files that must be read; the others are counted here."""

@@ -143,6 +143,20 @@ def test_one_new_article_costs_the_same_whatever_is_stored(
     assert sum(many.written.values()) < 1.1 * sum(few.written.values())
 
 
+def test_one_new_article_costs_the_same_whatever_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for refused in (1, 300):
+        desk = filled(tmp_path / str(refused), _CATEGORIES)
+        for number in range(refused):
+            desk.put(f"refused{number}.md", "")
+        assert desk.run().sources["articles"].quarantined == refused
+        results.append(cost_of_one(desk, 5003, monkeypatch))
+        desk.close()
+    few, many = results
+    assert many.statements == few.statements
+    assert many.steps < 1.05 * few.steps
+
+
 def test_one_new_article_draws_the_feeds_it_stands_in_and_no_other(
     desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from feedsync.model import Origin
 from feedsync.store.codec import decode, from_us, id_of_key
+from feedsync.store.listed import among, rows_of
 from feedsync.store.schema import WITHOUT_TEXT, articles, documents, files, quarantine, sources
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from feedsync.model import Article
 
@@ -108,11 +109,11 @@ class Sources:
             return list(cursor.fetchall())
 
     def find_source(self, name: str) -> int | None:
-        return self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()
+        return self.connection.execute(_ID, {"name": name}).scalar()
 
     def last_error(self, source_id: int) -> str | None:
         """What the last recorded run of a source failed with."""
-        return self.connection.execute(select(sources.c.error).where(sources.c.id == source_id)).scalar()
+        return self.connection.execute(_ERROR, {"source": source_id}).scalar()
 
     def has_documents(self, source_id: int) -> bool:
         """Whether a source ever gave an article."""
@@ -148,17 +149,12 @@ class Sources:
 
     def quarantined(self, source_id: int | None = None) -> list[Quarantined]:
         """Refused documents, by source and location."""
-        statement = (
-            select(sources.c.name, quarantine)
-            .join(sources, sources.c.id == quarantine.c.source_id)
-            .order_by(sources.c.name, quarantine.c.location)
-        )
-        if source_id is not None:
-            statement = statement.where(quarantine.c.source_id == source_id)
-        return [
-            Quarantined(Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us))
-            for row in self.connection.execute(statement)
-        ]
+        here = () if source_id is None else (quarantine.c.source_id == source_id,)
+        return list(map(_quarantined, self.connection.execute(_REFUSED.where(*here))))
+
+    def quarantined_among(self, source_id: int, locations: Iterable[str]) -> list[Quarantined]:
+        """Those of these documents of a source that are refused."""
+        return list(map(_quarantined, rows_of(self.connection, _REFUSED_AMONG, locations, source=source_id)))
 
     def source_rows(self) -> list[SourceRow]:
         """Every source; see SourceRow."""
@@ -179,3 +175,18 @@ class Sources:
             )
             for row in self.connection.execute(statement)
         ]
+
+
+def _quarantined(row: Row[Any]) -> Quarantined:
+    return Quarantined(Origin(row.name, row.location), row.code, row.reason, row.remedy, from_us(row.since_us))
+
+
+# Asked for each article: to make a statement anew takes longer than to execute it.
+_ID = select(sources.c.id).where(sources.c.name == bindparam("name"))
+_ERROR = select(sources.c.error).where(sources.c.id == bindparam("source"))
+_REFUSED = (
+    select(sources.c.name, quarantine)
+    .join(sources, sources.c.id == quarantine.c.source_id)
+    .order_by(sources.c.name, quarantine.c.location)
+)
+_REFUSED_AMONG = _REFUSED.where(quarantine.c.source_id == bindparam("source"), among(quarantine.c.location))

@@ -42,11 +42,11 @@ class Writer(Reader):
 
     def source_id(self, name: str) -> int:
         """The id of a source, made when it is new."""
-        found = self.connection.execute(select(sources.c.id).where(sources.c.name == name)).scalar()
+        found = self.find_source(name)
         if found is None:
             found = 1 + (self.connection.execute(select(func.max(sources.c.id))).scalar() or 0)
             self.connection.execute(insert(sources), {"id": found, "name": name})
-        return int(found)
+        return found
 
     def set_state(self, name: str, value: str) -> None:
         execute_rows(self.connection, _SET_STATE, [{"b_name": name, "b_value": value}])

@@ -282,7 +282,7 @@ def _for_pages(html: str) -> str:
     if "<table>" in html:
         html = html.replace("<table>", "<div class=wide role=group aria-label=表格 tabindex=0><table>")
         html = html.replace("</table>", "</table></div>")
-    return _graded(html) if _HEADING.search(html) else html
+    return _graded(html) if "<h" in html and _HEADING.search(html) else html
 
 
 def _graded(html: str) -> str:
@@ -309,30 +309,30 @@ def prepare_to_draw() -> None:
 
 
 def _draw(template: str, site: Site, path: str, *, root: str | None = None, **values: object) -> bytes:
+    url = names.url(site, "" if path == names.INDEX else path)
+    root = "../" * path.count("/") if root is None else root
+    page = _templates().get_template(template).render(_of(site), path=path, url=url, root=root, **values)
+    return page.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1)
+def _of(site: Site) -> dict[str, Any]:
+    """What all pages of a site have at hand."""
     zone = ZoneInfo(site.timezone)
 
     def days(lines: Iterable[Line]) -> list[tuple[str, str, list[Line]]]:
         grouped = groupby(lines, key=lambda line: line.at.astimezone(zone).date())
         return [(day.isoformat(), _day(day, weekday=True), list(those)) for day, those in grouped]
 
-    page = (
-        _templates()
-        .get_template(template)
-        .render(
-            site=site,
-            formats=formats_of(site),
-            path=path,
-            url=names.url(site, "" if path == names.INDEX else path),
-            root="../" * path.count("/") if root is None else root,
-            home=urlsplit(names.url(site, "")).path,
-            days=days,
-            stamp=lambda at, exact=True: _stamp(at.astimezone(zone), exact),
-            told=lambda at, exact=True: _told(at.astimezone(zone), exact),
-            clock=lambda at: at.astimezone(zone).strftime("%H:%M"),
-            **values,
-        )
-    )
-    return page.encode("utf-8", "replace")
+    return {
+        "site": site,
+        "formats": formats_of(site),
+        "home": urlsplit(names.url(site, "")).path,
+        "days": days,
+        "stamp": lambda at, exact=True: _stamp(at.astimezone(zone), exact),
+        "told": lambda at, exact=True: _told(at.astimezone(zone), exact),
+        "clock": lambda at: at.astimezone(zone).strftime("%H:%M"),
+    }
 
 
 def _stamp(local: datetime, exact: bool) -> str:

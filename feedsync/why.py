@@ -92,7 +92,7 @@ def decisions(known: Known) -> list[Decision]:
 def judge(reader: Reader, window: Window, term: Term, key: str) -> Verdict:
     """Whether the article of this key is in the feed of this term, and why."""
     known = reader.known([key]).get(key)
-    if verdict := _absent(known, reader.words([key]).get(key)):
+    if verdict := absent(known, reader.words([key]).get(key)):
         return verdict
     assert known is not None, "an absent article has its verdict"
     again = window.reannounce_revisions
@@ -111,7 +111,7 @@ def judge(reader: Reader, window: Window, term: Term, key: str) -> Verdict:
     return _measured(window, place, stands, place in newest, rank, late)
 
 
-def _absent(known: Known | None, word: Word | None) -> Verdict | None:
+def absent(known: Known | None, word: Word | None) -> Verdict | None:
     """Why an article is in no feed at all."""
     if known is None and word and word.withdrawn:
         why = f"it was withdrawn{_because(word.reason)} and has not come yet"

@@ -115,6 +115,36 @@ def test_status_counts_by_source(shell: Shell) -> None:
     assert told == {"articles": 2, "documents": 3, "revisions": 2, "quarantined": 1}
 
 
+def test_what_is_in_no_feed_is_listed_with_its_reason(shell: Shell) -> None:
+    held, gone, expected = "202503142600000002", "202503142600000003", "202503142600000004"
+    shell.put("a.md", post(CODE))
+    shell.put("held.md", f"---\ninfoCode: NW{held}\ndate: 2025-03-14\n---\n只有正文。\n")
+    shell.put("gone.md", post(gone, "撤回的标题"))
+    shell("resync")
+    shell("withdraw", gone, "--reason", "作者要求")
+    shell("withdraw", expected)
+    counts = shell.json("status", "--json")["counts"]
+    assert (counts["articles"], counts["held"], counts["withdrawn"]) == (1, 1, 1)
+    found = {one["key"]: one for one in shell.json("unpublished", "--json")["unpublished"]}
+    assert {key: one["code"] for key, one in found.items()} == {held: "held", gone: "withdrawn", expected: "withdrawn"}
+    assert found[held]["documents"] == [{"source": "articles", "location": "held.md"}]
+    assert (found[gone]["title"], found[expected]["title"]) == ("撤回的标题", None)
+    assert "作者要求" in found[gone]["reason"]
+    assert "has not come yet" in found[expected]["reason"]
+    assert all(one["since"] for one in found.values())
+    for key, one in found.items():
+        verdict = shell.json("why", "all", key, "--json")
+        assert (verdict["code"], verdict["reason"], verdict["since"]) == (one["code"], one["reason"], one["since"])
+    told = shell("unpublished").stdout
+    assert "articles: held.md" in told
+    assert told.endswith("3 unpublished\n")
+    shell.put("held.md", post(held, "补上的标题"))
+    shell("resync")
+    shell("restore", gone)
+    shell("restore", expected)
+    assert shell("unpublished").stdout == "0 unpublished\n"
+
+
 def test_naming_sources_and_codes(shell: Shell) -> None:
     shell.put("a.md", post(CODE))
     shell("resync", "articles")

@@ -16,6 +16,7 @@ from feedsync.cli.passes import publish_command, resync_command, run_command
 from feedsync.cli.queries import check_config_command, quarantine_command, show_command, status_command, why_command
 from feedsync.cli.search import index_command, search_command
 from feedsync.cli.streams import abandon, fill_standard_streams, flushed, remedy_of, say
+from feedsync.cli.unpublished import unpublished_command
 from feedsync.collector import relax_collector, retire_collector
 from feedsync.errors import ConfigError, FeedsyncError
 
@@ -48,6 +49,7 @@ for _command in (
     publish_command,
     status_command,
     quarantine_command,
+    unpublished_command,
     show_command,
     why_command,
     search_command,

@@ -95,6 +95,15 @@ class Reader(Places, Sources, Terms, Windows):
         rows = rows_of(self.connection, _WORDS, keys)
         return {row.key: Word(row.withdrawn, from_us(row.at_us), row.reason) for row in rows}
 
+    def unpublished(self) -> list[str]:
+        """The keys of all that is held or withdrawn, and of what was withdrawn before it came."""
+        found = (
+            select(articles.c.key)
+            .where(HELD)
+            .union(select(articles.c.key).where(WITHDRAWN), select(withdrawals.c.key).where(withdrawals.c.withdrawn))
+        )
+        return sorted(self.connection.execute(found).scalars())
+
     def tombstones(self, term_id: int, within: timedelta, limit: int) -> list[Tombstone]:
         """What was withdrawn from a feed within a span before its newest arrival or after it, newest first."""
         t = tombstones.c

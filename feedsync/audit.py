@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from feedsync.drawing import PAGE, Drawing, stem_of
+from feedsync.errors import OutputError
 from feedsync.feeds import FORMATS, LARGE_ALIASES, SCHEMES, SHEETS, names
 from feedsync.model import ALL, CUSTOM, KEY_PATTERN
 from feedsync.shares import PAGES_PER_SHARE, PublishReport
@@ -75,6 +76,27 @@ class Audit:
             strangers = self.strangers(reader, expected)
         yield from (path for path, target in self.aliases() if not self._tree.has_alias(path, target))
         yield from strangers
+
+    def refuse_loss(self, reader: Reader, *, everything: bool) -> None:
+        """Raise OutputError when the tree tells of articles or withdrawals the store does not know: they were lost with
+        its database, or another database was meant.
+        """
+        if returned := self.returned(reader):
+            raise OutputError(
+                f"the store does not know that {len(returned)} articles were withdrawn ({returned[0]}...), which "
+                f"{self._tree.root} tells; everything was left as it is",
+                remedy="`feedsync restore` a copy of the database that does, or `feedsync withdraw` them again; "
+                "if they are meant to return, `feedsync publish --force`",
+            )
+        if lost := self.lost(reader, everything=everything):
+            empty = not any(term.articles for term in reader.terms(ALL))
+            what = "the store holds no article, but" if empty else "the store does not know all that is published:"
+            raise OutputError(
+                f"{what} {self._tree.root} shows {len(lost)} unknown to it ({lost[0]}...); "
+                "everything was left as it is",
+                remedy="`feedsync restore` a copy of the database, or bring back the sources that had them and resync; "
+                "if the loss is meant, `feedsync publish --force`",
+            )
 
     def lost(self, reader: Reader, *, everything: bool) -> list[str]:
         """The keys of published articles this store does not know, where publishing would drop them.

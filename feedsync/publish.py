@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from feedsync.audit import FEED_FOLDERS, Audit, archived, pages_through
 from feedsync.drawing import EVERYTHING, EXTENSIONS, PAGE, stem_of
-from feedsync.errors import OutputError
 from feedsync.feeds import names, prepare_to_draw
 from feedsync.model import ALL, CATEGORY
 from feedsync.outputs import original_of
@@ -98,8 +97,8 @@ class Publisher:
             waited_for = bool(reader.due(ALL, *self._schemes))
             if everything or not self._is_as_left(_RECHECK_AT_LAST_S if waited_for else _RECHECK_S):
                 everything = everything or self.audit.misses_files(reader) or drawn not in (None, self._fingerprint)
-                if not force:
-                    self._refuse_loss(reader, everything=everything)
+                if not force and (everything or self.behind(reader)):
+                    self.audit.refuse_loss(reader, everything=everything)
             stale = self.audit.stale(reader)
         if stale:
             with store.writing() as writer:
@@ -178,28 +177,6 @@ class Publisher:
             return True
         self._checked, self._left = now, ()  # until all of it is published
         return False
-
-    def _refuse_loss(self, reader: Reader, *, everything: bool) -> None:
-        """What is published and unknown was lost with its database, or another database was meant."""
-        if not everything and not self.behind(reader):
-            return
-        if returned := self.audit.returned(reader):
-            raise OutputError(
-                f"the store does not know that {len(returned)} articles were withdrawn ({returned[0]}...), which "
-                f"{self.tree.root} tells; everything was left as it is",
-                remedy="`feedsync restore` a copy of the database that does, or `feedsync withdraw` them again; "
-                "if they are meant to return, `feedsync publish --force`",
-            )
-        lost = self.audit.lost(reader, everything=everything)
-        if not lost:
-            return
-        empty = not any(term.articles for term in reader.terms(ALL))
-        what = "the store holds no article, but" if empty else "the store does not know all that is published:"
-        raise OutputError(
-            f"{what} {self.tree.root} shows {len(lost)} unknown to it ({lost[0]}...); everything was left as it is",
-            remedy="`feedsync restore` a copy of the database, or bring back the sources that had them and resync; "
-            "if the loss is meant, `feedsync publish --force`",
-        )
 
     def _publish_due(
         self, store: Store, workers: Workers | None, report: PublishReport, progress: Callable[[int], None]

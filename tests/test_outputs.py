@@ -15,7 +15,7 @@ import brotli
 import pytest
 
 from feedsync.errors import OutputError
-from feedsync.outputs import Tree, aside, copies
+from feedsync.outputs import Tree, aside, copies, held
 from feedsync.outputs.encode import encoded, suffixes
 from feedsync.outputs.temporary import write
 
@@ -333,6 +333,18 @@ def test_without_threads_copies_are_made_here(tmp_path: Path, monkeypatch: pytes
     assert not Tree(tmp_path).leftovers()
 
 
+def held_below(folder: Path) -> list[str]:
+    """The files of a folder this process has open."""
+    links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if os.path.islink(link)]
+    return [link for link in links if str(folder) in link]
+
+
+def replace_all(folder: Path, number: int, *, files: int = 5) -> None:
+    with Tree(folder).batch() as batch:
+        for name in range(files):
+            batch.put(f"{name}.atom", large(number))
+
+
 def test_former_files_are_let_go_whether_threads_are_to_be_had_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,26 +353,73 @@ def test_former_files_are_let_go_whether_threads_are_to_be_had_or_not(
     def none(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    def replace_all(number: int) -> None:
-        with Tree(tmp_path).batch() as batch:
-            for name in range(5):
-                batch.put(f"{name}.atom", large(number))
-
-    def held() -> list[str]:
-        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if os.path.islink(link)]
-        return [link for link in links if str(tmp_path) in link]
-
-    replace_all(1)
+    replace_all(tmp_path, 1)
     aside._threads.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", none)
-        replace_all(2)
-        assert held() == []
-    replace_all(3)
+        replace_all(tmp_path, 2)
+        assert held_below(tmp_path) == []
+    replace_all(tmp_path, 3)
     aside._threads().shutdown()
-    assert held() == []
     aside._threads.cache_clear()
+    assert held_below(tmp_path) == []
     assert all(Tree(tmp_path).holds(f"{name}.atom", large(3)) for name in range(5))
+
+
+def test_former_files_are_let_go_when_a_batch_fails(tmp_path: Path) -> None:
+    replace_all(tmp_path, 1)
+    (tmp_path / "3.atom").unlink()
+    (tmp_path / "3.atom").mkdir()
+    (tmp_path / "3.atom/in").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        replace_all(tmp_path, 2)
+    aside._threads().shutdown()
+    aside._threads.cache_clear()
+    assert held_below(tmp_path) == []
+
+
+def test_a_former_file_is_closed_once(tmp_path: Path) -> None:
+    """Whoever is asked for a thread and has none may have done the work already; its descriptors are others' then."""
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.touch()
+    former = held.hold(str(tmp_path), map(str, files))
+    assert len(former) == 3
+    held._close(former)
+    with files[0].open("rb") as other:
+        held._close(former)
+        assert os.fstat(other.fileno()).st_size == 0
+
+
+@pytest.mark.parametrize("spare", [2, 3, 9, 10, 11, 12])
+def test_with_few_descriptors_left_no_former_file_is_held(tmp_path: Path, spare: int) -> None:
+    script = """
+import os, resource, sys
+from pathlib import Path
+from feedsync.outputs import Tree
+
+def replace_all(number):
+    with Tree(Path(sys.argv[1])).batch() as batch:
+        for name in range(10):
+            batch.put(f"{name}.atom", b"%d" % number * 300)
+
+replace_all(1)
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+taken = []
+while len(taken) < 200:
+    try:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        break
+for _ in range(int(sys.argv[2])):
+    os.close(taken.pop())
+replace_all(2)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(spare)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Tree(tmp_path).holds("9.atom", b"2" * 300)
 
 
 def test_what_cannot_be_looked_at_is_not_taken_for_gone(tmp_path: Path) -> None:

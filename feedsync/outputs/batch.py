@@ -19,14 +19,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
-from feedsync.outputs.aside import aside
 from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
 from feedsync.outputs.encode import SUFFIXES, can_have_copies, suffixes
+from feedsync.outputs.held import hold, let_go
 from feedsync.outputs.temporary import temporary_for, write
 from feedsync.values import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from feedsync.outputs.aside import Aside
@@ -183,18 +183,19 @@ class Batch:
         else:
             for temporary in temporaries:
                 _fsync(temporary)
-        former = _opened(map(self._at, self._pending)) if self._aside and len(self._pending) <= _HELD else []
-        for undue in self._undue:
-            _unlink(undue)
-        for path, temporary in self._pending.items():
-            os.replace(temporary, self._at(path))
-        self._pending.clear()
-        for target in self._removed:
-            _unlink(target)
-        for folder in sorted(self._folders):
-            _fsync(folder)
-        if former:
-            aside(_close, former)
+        former = hold(self._root, map(self._at, self._pending)) if self._aside and len(self._pending) <= _HELD else []
+        try:
+            for undue in self._undue:
+                _unlink(undue)
+            for path, temporary in self._pending.items():
+                os.replace(temporary, self._at(path))
+            self._pending.clear()
+            for target in self._removed:
+                _unlink(target)
+            for folder in sorted(self._folders):
+                _fsync(folder)
+        finally:
+            let_go(former)
         self._undue.clear()
         self._removed.clear()
         self._given.clear()
@@ -296,23 +297,6 @@ def _read(target: str) -> bytes:
 def _unlink(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _opened(paths: Iterable[str]) -> list[int]:
-    """Descriptors of those that are files. While a file is open, to replace it takes a tenth of the time: its blocks
-    are freed when it is closed.
-    """
-    opened = []
-    for path in paths:
-        with contextlib.suppress(OSError):
-            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
-    return opened
-
-
-def _close(descriptors: Iterable[int]) -> None:
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
 
 
 def _fsync(path: str) -> None:

@@ -51,13 +51,13 @@ class Walker:
         with self._ingest.reading() as reader:
             source_id = reader.find_source(source.name)
             before = self._refused(reader, source, source_id) if source_id is not None else []
-            recorded = reader.last_error(source_id) if source_id is not None else None
+            last_error = reader.last_error(source_id) if source_id is not None else None
         if source_id is None:
             with self._ingest.writing() as writer:
                 source_id = writer.source_id(source.name)
         quarantined = {refused.origin.location: (refused.code, refused.reason) for refused in before}
         patience = Patience(source.name, source.timeout_s, self._ingest.stop_if_asked)
-        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined), recorded)
+        walk = _Walk(source, source_id, report, patience, quarantined, set(quarantined))
         try:
             tasks = self._surveyed(walk, survey) if survey else self._tasks(walk)
             for batch in _gathered(self._load(walk, tasks), _STORE_BATCH):
@@ -69,7 +69,9 @@ class Walker:
             report.error = str(error)
             report.failed += 1
             log.error("source failed", extra={"fields": {"source": source.name, "reason": str(error)}})
-        if report.error != walk.recorded and not self._request.dry_run:
+        changed = report.new or report.revised or report.merged or report.error != last_error
+        recorded = walk.recorded and report.error is None
+        if changed and not recorded and not self._request.dry_run:
             with self._ingest.writing() as writer:
                 writer.record_run(source.name, self._ingest.now, report.error)
         report.add_up()
@@ -220,9 +222,10 @@ class Walker:
             writer.forget_files(walk.source_id, walk.take_unread())
             writer.release(walk.source_id, walk.take_accepted())
             outcomes = [outcome for change in changes for outcome in change.outcomes.values()]
-            if any(outcome is not Outcome.UNCHANGED for outcome in outcomes):
-                writer.record_run(walk.source.name, self._ingest.now, None)
-                walk.recorded = None
+            last = walk.partial and len(batch) < _STORE_BATCH
+            if last and any(outcome is not Outcome.UNCHANGED for outcome in outcomes):
+                writer.record_run(walk.source.name, self._ingest.now, None)  # nothing can fail any more
+                walk.recorded = True
         for outcome in outcomes:
             walk.report.count(outcome)
 
@@ -260,13 +263,13 @@ class _Walk(Struct):
     patience: Patience
     quarantined: dict[str, tuple[str, str]]
     stale: set[str]
-    recorded: str | None
-    """Why its last run failed, by what the store says."""
     gone: list[FileRow] = field(default_factory=list)
     fresh: dict[bytes, str] = field(default_factory=dict)
     """The articles of contents read in this pass: a file gone whose content is here has only moved."""
     known_before: bool = False
     partial: bool = False
+    recorded: bool = False
+    """The store knows how it went."""
     _unread: list[bytes] = field(default_factory=list)
     _refusals: list[tuple[str, str, str, str]] = field(default_factory=list)
     _accepted: list[str] = field(default_factory=list)

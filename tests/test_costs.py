@@ -135,7 +135,7 @@ def test_one_new_article_costs_the_same_whatever_is_stored(
 ) -> None:
     few, many = (cost_of_one(desk, 5003, monkeypatch) for desk in desks)
     assert many.statements == few.statements < 95
-    assert many.transactions == few.transactions < 12
+    assert many.transactions == few.transactions < 9
     assert many.rows == few.rows < 40
     assert many.fsyncs == few.fsyncs < 30
     assert many.steps < 1.3 * few.steps

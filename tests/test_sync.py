@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import tempfile
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import feedparser
@@ -16,10 +16,11 @@ import pytest
 from lxml import etree
 
 from feedsync import load, publish, walk
-from feedsync.errors import Interrupted, OutputError
+from feedsync.errors import Interrupted, OutputError, SourceError
 from feedsync.feeds import Window
 from feedsync.outputs import Batch, Tree
 from feedsync.publish import Publisher
+from feedsync.sources import FileSource, Found, Stat, content
 from feedsync.store import Store
 from feedsync.values import replace
 from tests.conftest import REAL, SITE, Desk, needs_real, post
@@ -673,3 +674,36 @@ def test_a_file_that_may_change_again_in_the_tick_it_was_read_in_is_read_again(
         desk.run()
         with desk.store.reading() as reader:
             assert reader.rows_of(1, [b"a.md"])[b"a.md"].settled is settled
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_run_that_fails_midway_is_no_success(desk: Desk, monkeypatch: pytest.MonkeyPatch, looked: bool) -> None:
+    """However much it brought, and whether all is read or what a watcher saw."""
+
+    def read(source: FileSource, found: Found) -> tuple[bytes, Stat]:
+        if found.path == b"z.md":
+            raise SourceError("the disk hangs", remedy="look at it")
+        return content.read(source, found)
+
+    def recorded() -> tuple[int, datetime | None, str | None]:
+        with desk.store.reading() as reader:
+            (row,) = reader.source_rows()
+        return row.failures, row.succeeded, row.error
+
+    desk.put("a.md", post())
+    desk.run()
+    failures, succeeded, error = recorded()
+    assert (failures, succeeded is None, error) == (0, False, None)
+    monkeypatch.setattr(load, "read", read)
+    for number in (1, 2):
+        names = [f"m{number}-{one:03}.md" for one in range(520)] + ["z.md"]
+        for one, name in enumerate(names):
+            desk.put(name, post(f"20250314{2700000000 + 1000 * number + one}"))
+        paths = {"articles": frozenset(name.encode() for name in names)} if looked else None
+        report = desk.run(paths=paths).sources["articles"]
+        assert report.new > 0
+        assert report.error
+        assert recorded() == (number, succeeded, report.error)
+    monkeypatch.undo()
+    desk.run()
+    assert recorded()[::2] == (0, None)

@@ -40,14 +40,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("feedsync.watch")
 
-_STEP_MS = 1
-"""What comes within one step is told together: more of a file that is being written, or of a folder of files."""
+_STEP_MS = 5
+"""What comes within one step is told together: of a file that is written there may be more to come."""
+_MOVED_STEP_MS = 1
+"""The same after files that were moved here, and so are whole."""
 _DEBOUNCE_S = 0.2
 _LOOK_MS = 1000
 """So often we look whether the folders of sources are still the same."""
 _GRACE_S = 5
 _FEW = 1000
 
+_WHOLE = flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE
 _GONE = flags.MOVED_FROM | flags.DELETE
 _HERE = flags.CREATE | flags.MOVED_TO | flags.MODIFY | flags.CLOSE_WRITE | flags.ATTRIB
 _SELF = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
@@ -268,10 +271,14 @@ class _Ground:
 def _together(inotify: INotify) -> Iterator[Event]:
     """What happened, and what follows at once."""
     deadline = time.monotonic() + _DEBOUNCE_S
+    written: set[tuple[int, str]] = set()
     events = inotify.read(timeout=0)
     while events:
+        for event in events:
+            (set.discard if event.mask & _WHOLE else set.add)(written, (event.wd, event.name))
         yield from events
-        events = inotify.read(timeout=_STEP_MS) if time.monotonic() < deadline else ()
+        step_ms = _STEP_MS if written else _MOVED_STEP_MS
+        events = inotify.read(timeout=step_ms) if time.monotonic() < deadline else ()
 
 
 def _root(source: FileSource) -> bytes:

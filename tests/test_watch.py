@@ -288,3 +288,39 @@ def test_nothing_is_followed_out_of_the_folder_or_into_what_is_hidden(tmp_path: 
     assert sorted(folders(source)) == [b"", *through]
     assert list(folders(source, b"plain/deep")) == [b"plain/deep"]
     assert list(folders(source, b"gone")) == [b"gone"]  # it is told of before it is listed
+
+
+class Scripted:
+    """Stands for the system: what it tells, step by step, and how long it was waited for."""
+
+    def __init__(self, *steps: list[Event]) -> None:
+        self._steps = iter(steps)
+        self.waited_ms: list[int] = []
+
+    def read(self, timeout: int) -> list[Event]:
+        self.waited_ms.append(timeout)
+        return next(self._steps, [])
+
+
+def told(mask: flags, name: str) -> Event:
+    return Event(1, mask, 0, name)
+
+
+@pytest.mark.parametrize(
+    ("events", "whole"),
+    [
+        ([told(flags.MOVED_TO, "a.md")], True),
+        ([told(flags.CREATE, ".a.tmp"), told(flags.CLOSE_WRITE, ".a.tmp"), told(flags.MOVED_FROM, ".a.tmp"),
+          told(flags.MOVED_TO, "a.md")], True),
+        ([told(flags.CREATE, ".a.tmp"), told(flags.DELETE, ".a.tmp")], True),
+        ([told(flags.CREATE, "a.md"), told(flags.CLOSE_WRITE, "a.md")], False),
+        ([told(flags.CLOSE_WRITE, "a.md"), told(flags.MOVED_TO, "b.md")], False),
+        ([told(flags.MOVED_TO, "a.md"), told(flags.MODIFY, "a.md")], False),
+    ],
+)  # fmt: skip
+def test_only_what_was_moved_here_is_known_to_be_whole(events: list[Event], whole: bool) -> None:
+    """Who closes a file may open it again to write the rest; half a post would be published, and then revised."""
+    system = Scripted(events[:1], events[1:])
+    assert list(watch._together(system)) == events
+    assert system.waited_ms[-1] == (watch._MOVED_STEP_MS if whole else watch._STEP_MS)
+    assert watch._MOVED_STEP_MS < watch._STEP_MS

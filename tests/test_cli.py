@@ -116,17 +116,20 @@ def test_status_counts_by_source(shell: Shell) -> None:
 
 
 def test_what_is_in_no_feed_is_listed_with_its_reason(shell: Shell) -> None:
-    held, gone, expected = "202503142600000002", "202503142600000003", "202503142600000004"
+    held, gone, expected, both = (f"20250314260000000{number}" for number in range(2, 6))
     shell.put("a.md", post(CODE))
     shell.put("held.md", f"---\ninfoCode: NW{held}\ndate: 2025-03-14\n---\n只有正文。\n")
     shell.put("gone.md", post(gone, "撤回的标题"))
     shell("resync")
     shell("withdraw", gone, "--reason", "作者要求")
     shell("withdraw", expected)
+    shell.put("both.md", f"---\ninfoCode: NW{both}\ndate: 2025-03-14\nwithdrawn: true\n---\n只有正文。\n")
+    shell("resync")
     counts = shell.json("status", "--json")["counts"]
-    assert (counts["articles"], counts["held"], counts["withdrawn"]) == (1, 1, 1)
+    assert (counts["articles"], counts["held"], counts["withdrawn"]) == (1, 1, 2)
     found = {one["key"]: one for one in shell.json("unpublished", "--json")["unpublished"]}
-    assert {key: one["code"] for key, one in found.items()} == {held: "held", gone: "withdrawn", expected: "withdrawn"}
+    codes = {held: "held", gone: "withdrawn", expected: "withdrawn", both: "withdrawn"}
+    assert {key: one["code"] for key, one in found.items()} == codes
     assert found[held]["documents"] == [{"source": "articles", "location": "held.md"}]
     assert (found[gone]["title"], found[expected]["title"]) == ("撤回的标题", None)
     assert "作者要求" in found[gone]["reason"]
@@ -137,8 +140,9 @@ def test_what_is_in_no_feed_is_listed_with_its_reason(shell: Shell) -> None:
         assert (verdict["code"], verdict["reason"], verdict["since"]) == (one["code"], one["reason"], one["since"])
     told = shell("unpublished").stdout
     assert "articles: held.md" in told
-    assert told.endswith("3 unpublished\n")
+    assert told.endswith("4 unpublished\n")
     shell.put("held.md", post(held, "补上的标题"))
+    shell.put("both.md", post(both, "又一个标题"))
     shell("resync")
     shell("restore", gone)
     shell("restore", expected)

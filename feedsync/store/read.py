@@ -185,8 +185,8 @@ class Reader(Places, Sources, Terms, Windows):
         counted = select(func.count()).select_from(articles)
         statements = {
             "articles": select(func.sum(terms.c.articles)).where(terms.c.scheme == ALL),
-            "held": counted.where(HELD),
-            "withdrawn": counted.where(WITHDRAWN, ~articles.c.held),
+            "held": counted.where(HELD, articles.c.withdrawn_us.is_(None)),
+            "withdrawn": counted.where(WITHDRAWN),
             "revisions": select(state.c.value.cast(Integer)).where(state.c.name == "revisions"),
             "quarantined": select(func.count()).select_from(quarantine),
         }

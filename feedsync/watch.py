@@ -275,7 +275,10 @@ def _together(inotify: INotify) -> Iterator[Event]:
     events = inotify.read(timeout=0)
     while events:
         for event in events:
-            (set.discard if event.mask & _WHOLE else set.add)(written, (event.wd, event.name))
+            if event.mask & _WHOLE:
+                written.discard((event.wd, event.name))
+            else:
+                written.add((event.wd, event.name))
         yield from events
         step_ms = _STEP_MS if written else _MOVED_STEP_MS
         events = inotify.read(timeout=step_ms) if time.monotonic() < deadline else ()

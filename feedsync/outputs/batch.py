@@ -19,7 +19,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from feedsync.errors import OutputError
-from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies, write_copies_aside
+from feedsync.outputs.aside import aside
+from feedsync.outputs.copies import copies_of, exists, has_copies, write_copies
 from feedsync.outputs.encode import SUFFIXES, can_have_copies, suffixes
 from feedsync.outputs.held import hold, let_go
 from feedsync.outputs.temporary import temporary_for, write
@@ -232,7 +233,7 @@ class Batch:
             return
         while len(self._copying) >= _COPYING:
             self._copying.popleft().finish()
-        self._copying.append(write_copies_aside(content, copies, original))
+        self._copying.append(aside(write_copies, content, copies, original))
 
     def _finish_copies(self) -> None:
         while self._copying:

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
-from feedsync.outputs.aside import aside
 from feedsync.outputs.encode import SUFFIXES, encoded, suffixes
 from feedsync.outputs.temporary import write
-
-if TYPE_CHECKING:
-    from feedsync.outputs.aside import Aside
 
 
 def copies_of(target: str) -> list[str]:
@@ -57,8 +52,3 @@ def write_copies(content: bytes, copies: dict[str, str], original: str) -> None:
         write(copy, encoded(suffix, content))
         mtime_ns = os.stat(original).st_mtime_ns
         os.utime(copy, ns=(mtime_ns, mtime_ns))
-
-
-def write_copies_aside(content: bytes, copies: dict[str, str], original: str) -> Aside:
-    """The same in another thread, for encoders do not hold up Python while they work."""
-    return aside(write_copies, content, copies, original)

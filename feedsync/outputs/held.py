@@ -32,6 +32,7 @@ def hold(root: str, paths: Iterable[str]) -> list[int]:
 
 
 def let_go(held: list[int]) -> None:
+    """Close them, in another thread."""
     if held:
         aside(_close, held)
 
